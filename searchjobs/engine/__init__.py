@@ -1,0 +1,1 @@
+"""The search itself: PyTorch, and no Django, Celery or Redis."""

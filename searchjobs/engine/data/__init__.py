@@ -1,0 +1,1 @@
+"""Images: sources, the device-resident set, batched augmentation, the split."""

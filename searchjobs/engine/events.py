@@ -1,0 +1,242 @@
+"""What a search tells: one JSON object a line, in the order in which it happened.
+
+Every kind of job (search, proxy, cell training, ranking) speaks these events.
+Epochs count from 1.  The events of one epoch come in this order: any number of
+``Progress``, any ``SamplesPruned``, one ``EpochFinished``, one ``Checkpointed``;
+an epoch counts as told once its ``EpochFinished`` is written, and a search resumed
+from a checkpoint may tell an epoch a second time, with the same content.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Table = list[list[float]]
+SetName = Literal["T", "V"]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SetPlan(BaseModel):
+    """Planned number of samples of a set, before epoch 1 and after each epoch."""
+
+    remaining: list[int]
+
+
+class Plan(BaseModel):
+    """What a search would do, computed from its spec without training.
+
+    Attributes:
+        epochs: number of epochs.
+        sizes: images in T and V before the search.
+        remaining: per set, (epochs + 1) sizes: before epoch 1, after each epoch.
+        lower_bound: True if a class limit may keep more samples than planned.
+        weight_steps, architecture_steps: steps in each epoch.
+        cost_units: forward-equivalent samples of the whole search (spec A.9).
+        baseline_units: the same search on all samples.
+    """
+
+    epochs: int
+    sizes: dict[SetName, int]
+    remaining: dict[SetName, list[int]]
+    lower_bound: bool = False
+    weight_steps: list[int]
+    architecture_steps: list[int]
+    cost_units: float
+    baseline_units: float
+
+    @property
+    def cost_share(self) -> float:
+        """Cost against the same search without pruning, 0 to 1."""
+        return self.cost_units / self.baseline_units if self.baseline_units else 0.0
+
+
+class Started(_Event):
+    """The search is composed and about to train (also after every resume)."""
+
+    type: Literal["started"] = "started"
+    epoch: int = Field(description="last finished epoch: 0, or that of the checkpoint")
+    epochs: int
+    plan: Plan
+    classes: list[str]
+    edges: dict[str, list[str]] = Field(description="row names of each alpha table")
+    operations: list[str]
+    data_fingerprint: str
+    weight_count: int = Field(description="parameters of the supernet")
+    environment: dict[str, str]
+
+
+class Progress(_Event):
+    """Where the search is inside an epoch or another long phase."""
+
+    type: Literal["progress"] = "progress"
+    phase: str = "search"
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    samples_per_second: float = 0.0
+    seconds_left: float | None = None
+
+
+class SamplesPruned(_Event):
+    """One pruning event of one set, whether or not samples went (spec A.6)."""
+
+    type: Literal["samples_pruned"] = "samples_pruned"
+    epoch: int
+    set: SetName
+    criterion: str = Field(description="low, high or random: which end was removed")
+    reason: str = Field("", description="why nothing was pruned; empty otherwise")
+    before: int
+    requested: int = Field(description="k = floor(share x base)")
+    removed: int
+    after: int
+    balance: float | None = Field(None, description="b of BDP Eq. 5, before the event")
+    limit: float | None = Field(None, description="N of BDP Eq. 6, before the event")
+    class_counts_before: list[int]
+    class_counts_after: list[int]
+    score_quantiles: list[float] = Field(
+        default_factory=list, description="0, 5, 25, 50, 75, 95, 100 % of the scores"
+    )
+    histogram_edges: list[float] = Field(default_factory=list)
+    histogram_kept: list[int] = Field(default_factory=list)
+    histogram_removed: list[int] = Field(default_factory=list)
+    cut: float | None = Field(None, description="score of the last removed sample")
+    correlation: float | None = Field(
+        None, description="Spearman correlation of VoE with the window's mean error"
+    )
+    mean_error_kept: float | None = None
+    mean_error_removed: float | None = None
+    artefact: str = Field("", description="npz of ids, scores, removed: path in DIR")
+
+
+class SetState(BaseModel):
+    """What remains of a set after an epoch."""
+
+    remaining: int
+    class_counts: list[int]
+    balance: float
+
+
+class EpochFinished(_Event):
+    """One epoch of a search, complete.
+
+    ``alpha`` and ``strengths`` hold, per table, R rows of O numbers (see
+    ``Method.alpha`` and ``Method.strengths``); ``magnitudes`` the mean strength of
+    each operation over all rows (EX-/SS-DARTS).  Accuracies are shares, 0 to 1.
+    """
+
+    type: Literal["epoch_finished"] = "epoch_finished"
+    epoch: int
+    epochs: int
+    train_loss: float | None = Field(description="mean over the weight steps, on T")
+    train_accuracy: float | None
+    valid_loss: float | None = Field(
+        description="supernet on the fixed probe samples of V, test transform"
+    )
+    valid_accuracy: float | None
+    search_valid_accuracy: float | None = Field(
+        None, description="mean over the architecture steps, on what remains of V"
+    )
+    alpha: dict[str, Table]
+    strengths: dict[str, Table]
+    magnitudes: dict[str, float]
+    genotype: str = Field(description="arg max over all operations")
+    genotype_without_none: str
+    connected: bool = Field(description="the genotype's output sees its input")
+    skips: int
+    nones: int
+    parameter_free: int
+    entropy: dict[str, list[float]] = Field(description="nats, per row")
+    margins: dict[str, list[float]] = Field(description="best minus second, per row")
+    alpha_travel: float = Field(description="sum over steps of |change of alpha|, mean")
+    inherited_accuracy: float | None = Field(
+        None, description="genotype with the supernet's weights, probe samples of V"
+    )
+    discretisation_gap: float | None = Field(
+        None, description="valid_accuracy - inherited_accuracy"
+    )
+    eigenvalue: float | None = Field(None, description="largest of the alpha Hessian")
+    eigenvalue_absolute: float | None = Field(
+        None, description="largest in absolute value"
+    )
+    sets: dict[SetName, SetState]
+    weight_steps: int
+    architecture_steps: int
+    learning_rates: dict[str, float]
+    cost_units: float = Field(description="since the start, forward-equivalents")
+    seconds_search: float = Field(description="since the start, training only")
+    seconds_evaluation: float = Field(description="since the start, kept apart")
+    peak_memory_bytes: int
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class Checkpointed(_Event):
+    type: Literal["checkpointed"] = "checkpointed"
+    epoch: int
+    path: str = Field(description="relative to DIR")
+    bytes: int
+
+
+class StopSuggested(_Event):
+    """A stopping rule fired; the search goes on if the rule only watches."""
+
+    type: Literal["stop_suggested"] = "stop_suggested"
+    rule: str
+    epoch: int
+    architecture_epoch: int
+    stopped: bool
+    reason: str
+
+
+class ArchitectureFound(BaseModel):
+    derivation: str
+    epoch: int
+    architecture: str
+    connected: bool
+
+
+class Finished(_Event):
+    type: Literal["finished"] = "finished"
+    epoch: int
+    architectures: list[ArchitectureFound]
+    cost_units: float
+    seconds_search: float
+    seconds_evaluation: float
+
+
+class Failed(_Event):
+    """The search cannot go on; ``sentence`` says what happened and what to do."""
+
+    type: Literal["failed"] = "failed"
+    sentence: str
+    kind: Literal["spec", "data", "memory", "device", "diverged", "bug"] = "bug"
+
+
+Event = (
+    Started
+    | Progress
+    | SamplesPruned
+    | EpochFinished
+    | Checkpointed
+    | StopSuggested
+    | Finished
+    | Failed
+)
+_adapter: TypeAdapter[Event] = TypeAdapter(
+    Annotated[Event, Field(discriminator="type")]
+)
+
+
+def parse(line: str | bytes) -> Event:
+    """Read one line back; a malformed one raises pydantic's ValidationError."""
+    return _adapter.validate_json(line)
+
+
+def to_line(event: Event) -> str:
+    """Write one event as a line of JSON, newline included."""
+    return event.model_dump_json() + "\n"

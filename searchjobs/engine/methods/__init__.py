@@ -1,0 +1,1 @@
+"""How alpha and w are updated: one file a method, its paper on top."""

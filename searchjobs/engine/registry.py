@@ -1,0 +1,141 @@
+"""Find the parts of a search by the name that the spec carries.
+
+A part (space, method, selection, stopping rule, derivation, data source) is one
+class in one file.  It registers itself by decorator; third-party packages add
+theirs through an entry point in the registry's group, and from then on it stands
+in the spec, the form, the command line and ``list`` like one of ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import reduce
+from importlib.metadata import entry_points
+from operator import or_
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def setting(
+    default: Any,
+    title: str,
+    help: str,
+    *,
+    unit: str = "",
+    advanced: bool = True,
+    **limits: Any,
+) -> Any:
+    """A field with all that the form shows of it."""
+    return Field(
+        default,
+        title=title,
+        description=help,
+        json_schema_extra={"unit": unit, "advanced": advanced},
+        **limits,
+    )
+
+
+class Options(BaseModel):
+    """The options of one part; ``name`` is the discriminator in the spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part:
+    """What every registered part says about itself.
+
+    Attributes:
+        name: the name in specs, files, pages and ``list``.
+        label: the name for people, as the field writes it.
+        summary: one sentence on what it does.
+        source: the paper or book it comes from, with the equation or section.
+        Options: the pydantic model of its options, with a ``name`` literal.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    Options: ClassVar[type[Options]]
+
+
+P = TypeVar("P", bound=type[Part])
+
+
+class Registry(Generic[P]):
+    """The parts of one kind, by name."""
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self.group = f"nasweb.{kind}"
+        self._parts: dict[str, P] = {}
+        self._discovered = False
+
+    def register(self, part: P) -> P:
+        """Add a part; a second part of the same name is an error."""
+        known = self._parts.get(part.name)
+        if known is not None and known is not part:
+            raise ValueError(
+                f"two {self.kind} are named {part.name!r}: {known.__module__} and "
+                f"{part.__module__}; rename one of them"
+            )
+        self._parts[part.name] = part
+        return part
+
+    def discover(self) -> None:
+        """Import every module of the package and every entry point, once."""
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{self.package}.{module.name}")
+        for entry in entry_points(group=self.group):
+            self.register(entry.load())
+
+    def get(self, name: str) -> P:
+        """Return the part of that name, or say which names there are."""
+        self.discover()
+        if name not in self._parts:
+            raise KeyError(
+                f"there is no {self.kind} named {name!r}; "
+                f"choose one of {', '.join(self._parts)}"
+            )
+        return self._parts[name]
+
+    def all(self) -> list[P]:
+        self.discover()
+        return list(self._parts.values())
+
+    def options_type(self) -> Any:
+        """Return the discriminated union of all options, for a spec field."""
+        union = reduce(or_, [part.Options for part in self.all()])
+        if len(self.all()) == 1:
+            return union
+        return Annotated[union, Field(discriminator="name")]
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return name, label, summary, source and options of each part."""
+        return [
+            {
+                "name": part.name,
+                "label": part.label,
+                "summary": part.summary,
+                "source": part.source,
+                "options": {
+                    name: {
+                        "default": schema.get("default"),
+                        "description": schema.get("description", ""),
+                    }
+                    for name, schema in part.Options.model_json_schema()
+                    .get("properties", {})
+                    .items()
+                    if name != "name"
+                },
+            }
+            for part in self.all()
+        ]

@@ -1,0 +1,1 @@
+"""Which samples feed T and V: one file a strategy."""

@@ -1,0 +1,25 @@
+"""What is stored.  PostgreSQL is the truth."""
+
+from .architectures import Architecture, BenchmarkResult
+from .audit import AuditEvent
+from .experiments import Experiment
+from .jobs import Attempt, Job
+from .queues import Queue, Worker
+from .records import DatasetStatistics, EpochRecord, Run
+from .teams import Membership, Team
+
+__all__ = [
+    "Architecture",
+    "Attempt",
+    "AuditEvent",
+    "BenchmarkResult",
+    "DatasetStatistics",
+    "EpochRecord",
+    "Experiment",
+    "Job",
+    "Membership",
+    "Queue",
+    "Run",
+    "Team",
+    "Worker",
+]

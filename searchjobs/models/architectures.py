@@ -1,0 +1,64 @@
+"""Discrete members of a search space and what benchmark tables know of them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Architecture(models.Model):
+    space = models.CharField(max_length=40)
+    encoding = models.CharField(max_length=400)
+    index = models.IntegerField(
+        null=True, blank=True, help_text="Official index in the space's table."
+    )
+    canonical = models.CharField(
+        max_length=400, blank=True, help_text="Same text: same function (isomorphism)."
+    )
+    parameters = models.BigIntegerField(null=True, blank=True)
+    flops = models.BigIntegerField(
+        null=True, blank=True, help_text="Multiply-adds of the CIFAR-10 network."
+    )
+
+    class Meta:
+        ordering = ("space", "index")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["space", "encoding"], name="one_row_an_architecture"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.encoding
+
+
+class BenchmarkResult(models.Model):
+    """One value of a benchmark table: top-1 accuracy in per cent, mean of trials.
+
+    ``rank`` counts from 1 (best) inside the same data set, split and protocol.
+    """
+
+    architecture = models.ForeignKey(
+        Architecture, models.CASCADE, related_name="results"
+    )
+    dataset = models.CharField(max_length=30)
+    split = models.CharField(max_length=10)
+    protocol = models.CharField(max_length=20, help_text="200 or 12 epochs.")
+    value = models.FloatField()
+    trials = models.PositiveSmallIntegerField(null=True, blank=True)
+    rank = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["architecture", "dataset", "split", "protocol"],
+                name="one_value_a_column",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["dataset", "split", "protocol", "-value"], name="result_order"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.split} {self.value:.2f} %"
