@@ -21,6 +21,7 @@ from .registry import Options, Part, Registry
 if TYPE_CHECKING:
     from .data.dataset import ResidentImages
     from .events import EpochFinished, Event
+    from .problems import Problem
     from .seeding import Streams
     from .spec import SearchSpec
 
@@ -73,6 +74,14 @@ class Supernet(nn.Module):
         """Return logits (B, M) for edge weights given per table as (R, O).
 
         ``active`` names the operations that must run; None runs them all.
+        """
+        raise NotImplementedError
+
+    def use_backend(self, backend: str) -> None:
+        """Choose how the forward is computed; never what is computed.
+
+        ``eager`` is the reference; a backend that cannot run here raises
+        ``SpecError`` with a sentence.
         """
         raise NotImplementedError
 
@@ -143,6 +152,8 @@ class Search:
     space: Space
     supernet: Supernet
     classes: int
+    initial_sets: dict[SetName, Tensor]
+    """Ids of T and V before any pruning, on the device."""
     method: Method = field(init=False)
     selection: Selection = field(init=False)
     epoch: int = 0
@@ -154,6 +165,8 @@ class Method(Part, ABC):
     streams: ClassVar[Literal["split", "whole", "single"]] = "split"
     """``split``: T and V are disjoint; ``whole``: both streams draw from all
     training images; ``single``: there is no architecture step."""
+    unrolls: ClassVar[bool] = False
+    """Whether an architecture step wants the neighbouring batch of T."""
     step_cost: ClassVar[Mapping[Level, float]] = {"weights": 3.0, "architecture": 3.0}
     """Forward-equivalents a sample, for the cost units of the report."""
 
@@ -169,9 +182,10 @@ class Method(Part, ABC):
     def end_epoch(self, epoch: int) -> None:  # noqa: B027 - optional hook
         """Decide, freeze, train a controller: whatever happens between epochs."""
 
-    def trains_architecture(self, epoch: int) -> bool:
+    @classmethod
+    def trains_architecture(cls, options: Options, epoch: int) -> bool:
         """Say whether this epoch has architecture steps (False in a warm-up)."""
-        return self.streams != "single"
+        return cls.streams != "single"
 
     @abstractmethod
     def edge_weights(self) -> Tables:
@@ -195,10 +209,15 @@ class Method(Part, ABC):
     def alpha(self) -> Tables:
         """Return the raw architecture parameters (R, O), detached."""
 
-    @abstractmethod
+    def relaxation(self, tables: Tables) -> Tables:
+        """Map raw parameters (R, O) to edge weights (R, O), without any draw and
+        differentiable: softmax for DARTS, the identity for GAEA."""
+        return {name: table.softmax(-1) for name, table in tables.items()}
+
     def strengths(self) -> Tables:
-        """Return what the heatmap shows and arg max reads, (R, O), detached:
-        softmax(alpha) for DARTS, the simplex itself for GAEA."""
+        """Return what the heatmap shows and arg max reads, (R, O), detached."""
+        with torch.no_grad():
+            return self.relaxation(self.alpha())
 
     @abstractmethod
     def learning_rates(self) -> dict[str, float]:
@@ -245,6 +264,18 @@ class Selection(Part, ABC):
     ) -> dict[SetName, list[int]]:
         """Return the planned set sizes before epoch 1 and after each epoch,
         (epochs + 1) numbers a set; a lower bound where a limit may keep more."""
+
+    @classmethod
+    def lower_bound(cls, options: Options) -> bool:
+        """Say whether ``remaining`` is only a lower bound."""
+        return False
+
+    @classmethod
+    def problems(
+        cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
+    ) -> list[Problem]:
+        """Return what cannot work with sets of these sizes, as sentences."""
+        return []
 
     def state_dict(self) -> dict[str, Any]:
         return {"sets": {name: ids.cpu() for name, ids in self.sets.items()}}

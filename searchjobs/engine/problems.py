@@ -98,11 +98,15 @@ def _without_union_tags(
     kept: list[str | int] = []
     for position, part in enumerate(path):
         if position == 1 and path[0] in model.model_fields:
-            names = model.union_tags(str(path[0])) if hasattr(model, "union_tags") else ()
+            names = (
+                model.union_tags(str(path[0])) if hasattr(model, "union_tags") else ()
+            )
             if part in names:
                 continue
         if position == 2 and isinstance(path[1], int):  # a list of unions
-            names = model.union_tags(str(path[0])) if hasattr(model, "union_tags") else ()
+            names = (
+                model.union_tags(str(path[0])) if hasattr(model, "union_tags") else ()
+            )
             if part in names:
                 continue
         kept.append(part)

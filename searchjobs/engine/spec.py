@@ -114,10 +114,21 @@ class Training(_Section):
         "decay 3e-4, alpha first). Results of the two are not comparable.",
     )
     epochs: int = setting(
-        50, "Epochs", "Length of the search.", unit="epochs", advanced=False, ge=1, le=5000
+        50,
+        "Epochs",
+        "Length of the search.",
+        unit="epochs",
+        advanced=False,
+        ge=1,
+        le=5000,
     )
     batch_size: int = setting(
-        64, "Batch size", "Images per step, T and V alike.", unit="images", ge=2, le=8192
+        64,
+        "Batch size",
+        "Images per step, T and V alike.",
+        unit="images",
+        ge=2,
+        le=8192,
     )
     weight_lr: float = setting(
         0.025,
@@ -404,7 +415,11 @@ def load_yaml(text: str, *, check_data: bool = True) -> SearchSpec:
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise SpecError([Problem("", f"This is not valid YAML{line}; mend it.")]) from None
+        raise SpecError(
+            [Problem("", f"This is not valid YAML{line}; mend it.")]
+        ) from None
     if not isinstance(data, dict):
-        raise SpecError([Problem("", "A spec is a YAML mapping of settings; this is not.")])
+        raise SpecError(
+            [Problem("", "A spec is a YAML mapping of settings; this is not.")]
+        )
     return validate(data, check_data=check_data)

@@ -47,7 +47,7 @@ class Darts(Method):
 
     def edge_weights(self) -> Tables:
         """Eq. 2: softmax over the operations of each edge."""
-        return {name: table.softmax(-1) for name, table in self._alpha.items()}
+        return self.relaxation(self._alpha)
 
     def weight_step(self, batch: Batch) -> StepResult:
         """Descend L_train in w; alpha stands still and gets no gradient."""
@@ -72,10 +72,6 @@ class Darts(Method):
 
     def alpha(self) -> Tables:
         return {name: table.detach() for name, table in self._alpha.items()}
-
-    def strengths(self) -> Tables:
-        with torch.no_grad():
-            return self.edge_weights()
 
     def learning_rates(self) -> dict[str, float]:
         return {

@@ -1,0 +1,235 @@
+"""The engine on the command line.
+
+    python -m searchjobs.engine run  SPEC.yaml --out DIR [--resume]
+    python -m searchjobs.engine plan SPEC.yaml [--json]
+    python -m searchjobs.engine list [--json] [--recipes]
+
+``run`` writes its events, a line of JSON each, to DIR/events.jsonl and to standard
+output.  It ends with 0, with 2 if the spec or the data set is at fault, with 1 on
+any other failure, and with 143 when it is told to stop (SIGTERM): what the last
+checkpoint holds is kept, and ``--resume`` goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+OK, FAULT, WRONG_INPUT = 0, 1, 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    return command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m searchjobs.engine",
+        description="Neural architecture search from the command line.",
+    )
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="run a search")
+    run.add_argument("spec", type=Path, help="spec as YAML; - reads standard input")
+    run.add_argument("--out", type=Path, required=True, help="folder for its files")
+    run.add_argument(
+        "--resume", action="store_true", help="go on from the newest checkpoint in OUT"
+    )
+    run.add_argument("--seed", type=int, help="instead of the seed in the spec")
+    run.set_defaults(command=_run)
+    plan = commands.add_parser("plan", help="say what a search would do")
+    plan.add_argument("spec", type=Path, help="spec as YAML; - reads standard input")
+    plan.add_argument("--json", action="store_true", help="as one JSON object")
+    plan.set_defaults(command=_plan)
+    listing = commands.add_parser("list", help="list the parts of a search")
+    listing.add_argument("--json", action="store_true", help="as one JSON object")
+    listing.add_argument("--recipes", action="store_true", help="the presets only")
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .events import Event, Failed, to_line
+    from .problems import SpecError
+
+    signal.signal(signal.SIGTERM, _stop)
+    out: Path = options.out
+    log = None
+
+    def tell(event: Event) -> None:
+        line = to_line(event)
+        if log is not None:
+            log.write(line)
+            log.flush()
+        sys.stdout.write(line)
+        sys.stdout.flush()
+
+    def fail(sentence: str, kind: Any, code: int) -> int:
+        tell(Failed(sentence=sentence, kind=kind))
+        sys.stderr.write(f"{sentence}\n")
+        return code
+
+    try:
+        spec = _read(options.spec, options.seed)
+        _prepare(out, spec.to_yaml(), options.resume)
+        log = (out / "events.jsonl").open("a", encoding="utf-8")
+        for event in _events(spec, out, options.resume):
+            tell(event)
+    except SpecError as error:
+        return fail(str(error), "spec", WRONG_INPUT)
+    except BrokenPipeError:
+        # Whoever listened is gone; the events are in the file.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAULT
+    except Exception as error:
+        sentence, kind = _explain(error)
+        if kind == "bug":
+            import traceback
+
+            traceback.print_exc()
+        return fail(sentence, kind, FAULT)
+    finally:
+        if log is not None:
+            log.close()
+    return OK
+
+
+def _events(spec: Any, out: Path, resume: bool) -> Iterator[Any]:
+    from .search import search
+
+    return search(spec, out, resume=resume)
+
+
+def _stop(signal_number: int, frame: object) -> None:
+    sys.exit(128 + signal_number)
+
+
+def _read(path: Path, seed: int | None = None) -> Any:
+    from .problems import Problem, SpecError
+    from .spec import load_yaml
+
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise SpecError(
+            [Problem("", f"The spec {path} cannot be read; check the path.")]
+        ) from None
+    spec = load_yaml(text)
+    return spec if seed is None else spec.with_seed(seed)
+
+
+def _prepare(out: Path, spec: str, resume: bool) -> None:
+    from .checkpoint import newest_first, write_whole
+    from .problems import Problem, SpecError
+
+    if newest_first(out) and not resume:
+        raise SpecError(
+            [
+                Problem(
+                    "",
+                    f"{out} already holds a search. Add --resume to go on with it, or "
+                    "name an empty folder.",
+                )
+            ]
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "spec.yaml", spec.encode())
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    """Return a sentence and the kind of a failure that is not the spec's."""
+    import torch
+
+    from .search import SearchError
+
+    if isinstance(error, SearchError):
+        return str(error), error.kind
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return (
+            "The search ran out of memory. Lower the batch size, the channels or the "
+            "eigenvalue samples, or choose a larger GPU.",
+            "memory",
+        )
+    if isinstance(error, OSError):
+        where = f" at {error.filename}" if error.filename else ""
+        return (
+            f"A file could not be written or read{where}: {error.strerror}. Check the "
+            "free space and the rights of the folder, then resume.",
+            "device",
+        )
+    return f"The engine failed with {type(error).__name__}: {error}", "bug"
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from .plan import plan
+    from .problems import SpecError
+
+    try:
+        found = plan(_read(options.spec))
+    except SpecError as error:
+        sys.stderr.write(f"{error}\n")
+        return WRONG_INPUT
+    if options.json:
+        print(found.model_dump_json(indent=2))
+        return OK
+    note = " at least, the class limit may keep more" if found.lower_bound else ""
+    print(f"{'after epoch':>11}  {'T':>9}  {'V':>9}")
+    previous = None
+    for epoch in range(found.epochs + 1):
+        row = tuple(found.remaining[name][epoch] for name in found.sizes)
+        if row != previous or epoch == found.epochs:
+            print(f"{epoch:>11}  {row[0]:>9,}  {row[1]:>9,}")
+        previous = row
+    print(
+        f"{sum(found.weight_steps):,} weight steps, "
+        f"{sum(found.architecture_steps):,} architecture steps\n"
+        f"cost {found.cost_units:,.0f} forward-equivalent samples, "
+        f"{found.cost_share:.1%} of the search without pruning{note}"
+    )
+    return OK
+
+
+def _list(options: argparse.Namespace) -> int:
+    from . import contracts
+    from .data.source import sources
+    from .recipes import all_recipes
+
+    recipes = [recipe.model_dump() for recipe in all_recipes()]
+    parts = {
+        "spaces": contracts.spaces.describe(),
+        "methods": contracts.methods.describe(),
+        "selections": contracts.selections.describe(),
+        "stopping": contracts.stopping_rules.describe(),
+        "derivations": contracts.derivations.describe(),
+        "datasets": sources.describe(),
+        "recipes": [
+            {
+                "name": recipe["name"],
+                "summary": recipe["summary"],
+                "source": recipe["source"],
+                "options": recipe["spec"],
+            }
+            for recipe in recipes
+        ],
+    }
+    if options.recipes:
+        parts = {"recipes": parts["recipes"]}
+    if options.json:
+        print(json.dumps(parts, indent=2, ensure_ascii=False))
+        return OK
+    for kind, members in parts.items():
+        print(kind)
+        for member in members:
+            print(f"  {member['name']:<18} {member['summary']}")
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Checkpoints: written whole or not at all, read without running code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+VERSION = 1
+KEPT = 2
+_NAME = re.compile(r"epoch-(\d+)\.pt")
+
+
+def path_of(folder: Path, epoch: int) -> Path:
+    return folder / "checkpoints" / f"epoch-{epoch:05d}.pt"
+
+
+def save(folder: Path, epoch: int, state: dict[str, Any]) -> tuple[Path, int]:
+    """Write the state after ``epoch`` and drop all but the newest checkpoints.
+
+    The file appears under its name only when it is complete and on the disk, so a
+    kill at any moment leaves the one before.  Returns path and size in bytes.
+    """
+    path = path_of(folder, epoch)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save({"version": VERSION, "epoch": epoch, **state}, buffer)
+    write_whole(path, buffer.getvalue())
+    for old in newest_first(folder)[KEPT:]:
+        with contextlib.suppress(FileNotFoundError):
+            old.unlink()
+    return path, buffer.tell()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there completely or not at all."""
+    part = path.with_suffix(path.suffix + ".part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run folder, the newest first."""
+    found = [
+        (int(match.group(1)), path)
+        for path in (folder / "checkpoints").glob("epoch-*.pt")
+        if (match := _NAME.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def load_newest(folder: Path) -> dict[str, Any] | None:
+    """Return the newest checkpoint that can be read, or None if there is none.
+
+    A damaged file (a full disk, a broken copy) is passed over for the one before.
+    """
+    for path in newest_first(folder):
+        with contextlib.suppress(RuntimeError, EOFError, OSError, KeyError):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state["version"] == VERSION:
+                return dict(state)
+    return None

@@ -1,0 +1,80 @@
+"""Put the parts of a search together, by the names in its spec."""
+
+from __future__ import annotations
+
+import torch
+
+from .contracts import Search, SetName, methods, selections, spaces
+from .data.dataset import ResidentImages
+from .data.source import DataError, sources
+from .data.split import split
+from .plan import data_problems
+from .problems import Problem, SpecError
+from .seeding import Streams
+from .spec import SearchSpec
+
+
+def compose(spec: SearchSpec) -> Search:
+    """Build a search that stands before its first epoch.
+
+    Raises ``SpecError`` if data set or device are not there.
+    """
+    device = device_of(spec)
+    if spec.compute.threads:
+        torch.set_num_threads(spec.compute.threads)
+    problems = data_problems(spec)
+    if problems:
+        raise SpecError(problems)
+    try:
+        images = sources.get(spec.dataset.name).load(spec.dataset)
+    except DataError as error:
+        field = f"dataset.{error.field}" if error.field else "dataset"
+        raise SpecError([Problem(field, str(error))]) from None
+    streams = Streams(spec.seed, device)
+    space = spaces.get(spec.space.name)(spec.space)
+    classes = len(images.classes)
+    supernet = space.supernet(classes, streams["weights"]).to(device)
+    supernet.use_backend(spec.compute.backend)
+    search = Search(
+        spec=spec,
+        device=device,
+        streams=streams,
+        data=ResidentImages(images, device),
+        space=space,
+        supernet=supernet,
+        classes=classes,
+        initial_sets=_sets(spec, images.labels, device),
+    )
+    search.method = methods.get(spec.method.name)(spec.method, search)
+    search.selection = selections.get(spec.selection.name)(
+        spec.selection, search, dict(search.initial_sets)
+    )
+    return search
+
+
+def device_of(spec: SearchSpec) -> torch.device:
+    """Return the device that the spec asks for, or say that it is not there."""
+    wanted = spec.compute.device
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise SpecError(
+            [
+                Problem(
+                    "compute.device",
+                    "There is no CUDA GPU here; choose device auto or cpu, or a "
+                    "queue whose workers have a GPU.",
+                )
+            ]
+        )
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
+def _sets(
+    spec: SearchSpec, labels: torch.Tensor, device: torch.device
+) -> dict[SetName, torch.Tensor]:
+    if methods.get(spec.method.name).streams == "split":
+        sets = split(labels, spec.split)
+    else:
+        everything = torch.arange(len(labels))
+        sets = {"T": everything, "V": everything}
+    return {name: ids.to(device) for name, ids in sets.items()}

@@ -1,0 +1,63 @@
+"""Accuracy of supernet and derived cell on a fixed probe of V.
+
+The probe's ids never change and are never pruned, so the curve shows the model
+and not the data.  Evaluation uses the test transform and, where batch norm keeps
+no running statistics, those of the evaluation batch: its size is part of the
+figure, hence fixed here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ..contracts import Batch, Search
+
+EVALUATION_BATCH = 256
+
+
+def probe_batches(search: Search, ids: Tensor) -> list[Batch]:
+    """Return the probe as near-equal batches of at most 256 images."""
+    count = max(1, -(-len(ids) // EVALUATION_BATCH))
+    return [search.data.batch(part) for part in ids.tensor_split(count)]
+
+
+@torch.no_grad()
+def supernet_accuracy(search: Search, probe: list[Batch]) -> tuple[float, float]:
+    """Return mean loss and accuracy (0 to 1) of the mixture."""
+    return _evaluate(search, probe, None)
+
+
+@torch.no_grad()
+def inherited_accuracy(search: Search, probe: list[Batch], architecture: str) -> float:
+    """Return the accuracy (0 to 1) of a discrete cell with the supernet's weights."""
+    return _evaluate(search, probe, architecture)[1]
+
+
+def _evaluate(
+    search: Search, probe: list[Batch], architecture: str | None
+) -> tuple[float, float]:
+    supernet = search.supernet
+    if architecture is None:
+        weights, active = search.method.strengths(), None
+    else:
+        weights = {
+            name: table.to(search.device, probe[0].images.dtype)
+            for name, table in search.space.discrete_weights(architecture).items()
+        }
+        active = {
+            name: [row.nonzero().flatten().tolist() for row in table.cpu()]
+            for name, table in weights.items()
+        }
+    was_training = supernet.training
+    supernet.eval()
+    loss = torch.zeros((), device=search.device)
+    correct = torch.zeros((), device=search.device)
+    for batch in probe:
+        logits = supernet(batch.images, weights, active)
+        loss += cross_entropy(logits, batch.labels, reduction="sum")
+        correct += (logits.argmax(-1) == batch.labels).sum()
+    supernet.train(was_training)
+    total = sum(len(batch.ids) for batch in probe)
+    return loss.item() / total, correct.item() / total
