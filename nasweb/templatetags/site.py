@@ -1,0 +1,76 @@
+"""Navigation, badges and the palette: what every page carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.contrib.auth.models import AbstractBaseUser
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import json_script
+from django.utils.safestring import SafeString
+
+from nasweb import access, palette
+from searchjobs.states import APPEARANCE
+
+register = template.Library()
+
+#: URL name, label, and the first parts of paths for which the link is current.
+NAVIGATION = (
+    ("home", "Home", ()),
+    ("experiments:list", "Runs", ("/experiments/", "/runs/")),
+    ("compare:index", "Compare", ("/compare/",)),
+    ("queues:list", "Queues", ("/queues/",)),
+)
+
+
+@register.inclusion_tag("_nav.html", takes_context=True)
+def navigation(context: dict[str, Any]) -> dict[str, Any]:
+    """The links of the top bar; a page family that is not installed has none."""
+    request: HttpRequest = context["request"]
+    links = []
+    for name, label, prefixes in NAVIGATION:
+        try:
+            href = reverse(name)
+        except NoReverseMatch:
+            continue
+        current = request.path == href or request.path.startswith(prefixes or ("//",))
+        links.append({"href": href, "label": label, "current": current})
+    return {"links": links}
+
+
+@register.inclusion_tag("_team_menu.html", takes_context=True)
+def team_menu(context: dict[str, Any]) -> dict[str, Any]:
+    """The team whose work the lists show, and a switch if there are several."""
+    request: HttpRequest = context["request"]
+    return {
+        "team": access.current_team(request),
+        "teams": access.teams_of(request),
+        "request": request,
+    }
+
+
+@register.filter
+def initials(user: AbstractBaseUser) -> str:
+    """Two letters for the button of the user menu."""
+    return user.get_username()[:2].upper()
+
+
+@register.inclusion_tag("_state.html")
+def state_badge(state: str) -> dict[str, str]:
+    """A job's state as sign, word and tone."""
+    tone, sign = APPEARANCE[state]
+    return {"state": state, "tone": tone, "sign": sign}
+
+
+@register.filter
+def tone(state: str) -> str:
+    """The colour token of a job's state."""
+    return APPEARANCE[state][0]
+
+
+@register.simple_tag
+def palette_data() -> SafeString:
+    """The chart colours as JSON in the page: ``#palette``."""
+    return json_script(palette.as_data(), "palette")
