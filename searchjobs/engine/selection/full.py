@@ -27,4 +27,6 @@ class Full(Selection):
     def remaining(
         cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
     ) -> dict[SetName, list[int]]:
-        return {name: [size] * (spec.training.epochs + 1) for name, size in sizes.items()}
+        return {
+            name: [size] * (spec.training.epochs + 1) for name, size in sizes.items()
+        }
