@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from .source import DataError
-
 if TYPE_CHECKING:
     from ..spec import Split
 
@@ -28,9 +26,6 @@ def split(labels: Tensor, options: Split) -> dict[SetName, Tensor]:
     Args:
         labels: int64 (n,).
         options: rule, share of T, stratified, seed.
-
-    Raises:
-        DataError: T or V would be empty.
     """
     count = len(labels)
     if options.stratified:
@@ -50,36 +45,20 @@ def split(labels: Tensor, options: Split) -> dict[SetName, Tensor]:
         cut = _share(len(ids), options.train_share)
         weights += ids[:cut]
         architecture += ids[cut:]
-    _refuse_empty(len(weights), len(architecture))
     return {
         "T": torch.tensor(sorted(weights), dtype=torch.int64),
         "V": torch.tensor(sorted(architecture), dtype=torch.int64),
     }
 
 
-def set_sizes(class_counts: Sequence[int], options: Split) -> dict[SetName, int]:
-    """Return the sizes that ``split`` gives, from the class counts alone.
-
-    Raises:
-        DataError: T or V would be empty.
-    """
+def split_sizes(class_counts: Sequence[int], options: Split) -> dict[SetName, int]:
+    """Return the sizes that ``split`` gives, from the class counts alone."""
     total = sum(class_counts)
     groups = class_counts if options.stratified else [total]
     first = sum(_share(count, options.train_share) for count in groups)
-    _refuse_empty(first, total - first)
     return {"T": first, "V": total - first}
 
 
 def _share(count: int, share: float) -> int:
     # 0.29 x 100 is 28.999999999999996 in floating point
     return math.floor(count * share + 1e-9)
-
-
-def _refuse_empty(weights: int, architecture: int) -> None:
-    if weights == 0 or architecture == 0:
-        name = "T" if weights == 0 else "V"
-        raise DataError(
-            f"The split leaves {name} without images ({weights + architecture} in "
-            "all); change the share of T or take more images.",
-            "split.train_share",
-        )

@@ -41,19 +41,13 @@ class VarianceOfError:
         return self._state[:, 1]
 
     @torch.no_grad()
-    def update(self, ids: Tensor, errors: Tensor, *, unique: bool = True) -> None:
+    def update(self, ids: Tensor, errors: Tensor) -> None:
         """Add one observation for each of the samples.
 
-        With ``unique=False`` an id may occur several times; its errors in this
-        batch, all from one forward, are averaged to one observation.
-
         Args:
-            ids: int64 (B,).
+            ids: int64 (B,), each at most once: batches are cut from a shuffle.
             errors: float (B,).
-            unique: the caller knows that no id occurs twice.
         """
-        if not unique:
-            errors = self._averaged(ids, errors)
         count, mean, spread = self._state.index_select(0, ids).unbind(1)
         count = count + 1
         before = errors - mean
@@ -61,12 +55,6 @@ class VarianceOfError:
         after = errors - mean
         spread = spread + after * (before if self.reading == "window" else after)
         self._state.index_copy_(0, ids, torch.stack((count, mean, spread), dim=1))
-
-    def _averaged(self, ids: Tensor, errors: Tensor) -> Tensor:
-        sums = torch.zeros(len(self._state), 2, device=errors.device)
-        pairs = torch.stack((errors, torch.ones_like(errors)), dim=1)
-        total, visits = sums.index_add_(0, ids, pairs).index_select(0, ids).unbind(1)
-        return total / visits
 
     def scores(self, ids: Tensor) -> Tensor:
         """Return the VoE (k,) of samples; 0 for a sample never observed."""
