@@ -1,4 +1,4 @@
-"""Navigation, badges and the palette: what every page carries."""
+"""Navigation and badges: what every page carries."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import Any
 
 from django import template
 from django.contrib.auth.models import AbstractBaseUser
+from django.forms import BoundField
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import json_script
-from django.utils.safestring import SafeString
 
-from nasweb import access, palette
+from nasweb import access
 from searchjobs.states import APPEARANCE
 
 register = template.Library()
@@ -70,7 +69,11 @@ def tone(state: str) -> str:
     return APPEARANCE[state][0]
 
 
-@register.simple_tag
-def palette_data() -> SafeString:
-    """The chart colours as JSON in the page: ``#palette``."""
-    return json_script(palette.as_data(), "palette")
+@register.filter
+def styled(field: BoundField) -> str:
+    """Draw a Django form field with our input class and tied to its error."""
+    attributes = {"class": "input"}
+    if field.errors:
+        attributes["aria-invalid"] = "true"
+        attributes["aria-describedby"] = f"{field.id_for_label}-error"
+    return field.as_widget(attrs=attributes)

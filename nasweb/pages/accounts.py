@@ -1,0 +1,48 @@
+"""Log in and out, change the password, switch the team."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth import views as auth
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path, reverse_lazy
+from django.views.decorators.http import require_POST
+
+from nasweb import access
+
+urlpatterns = [
+    path(
+        "login/",
+        auth.LoginView.as_view(
+            template_name="accounts/login.html", redirect_authenticated_user=True
+        ),
+        name="login",
+    ),
+    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    path(
+        "password/",
+        auth.PasswordChangeView.as_view(
+            template_name="accounts/password.html",
+            success_url=reverse_lazy("password_change_done"),
+        ),
+        name="password_change",
+    ),
+    path(
+        "password/changed/",
+        auth.PasswordChangeDoneView.as_view(template_name="accounts/changed.html"),
+        name="password_change_done",
+    ),
+]
+
+
+@require_POST
+def switch_team(request: HttpRequest) -> HttpResponse:
+    """Show the work of another of the user's teams from here on."""
+    chosen = request.POST.get("team", "")
+    team = next((t for t in access.teams_of(request) if str(t.pk) == chosen), None)
+    if team is None:
+        messages.error(request, "You are in no such team; choose one of the menu.")
+    else:
+        request.session[access.SESSION_KEY] = team.pk
+    return redirect("home")

@@ -1,0 +1,43 @@
+"""``/healthz``: for load balancers and for ``make run``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import redis
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+
+@login_not_required
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """Answer 200 if PostgreSQL and Redis answer, else 503; says which does not."""
+    parts = {"database": _database_answers(), "redis": _redis_answers()}
+    status = 200 if all(parts.values()) else 503
+    said = {name: "ok" if fine else "unreachable" for name, fine in parts.items()}
+    return JsonResponse({**said, "version": version("nasweb")}, status=status)
+
+
+def _database_answers() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _redis_answers() -> bool:
+    try:
+        with redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2
+        ) as client:
+            return bool(client.ping())
+    except (redis.RedisError, ValueError):
+        return False

@@ -1,0 +1,19 @@
+"""Addresses: nouns, then verbs.  Each page family keeps its own beside its views."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from nasweb.pages import accounts, health, home
+
+urlpatterns = [
+    path("", home.index, name="home"),
+    path("now/", home.now, name="home-now"),
+    path("experiments/", include("nasweb.pages.experiments")),
+    path("queues/", include("nasweb.pages.queues")),
+    path("accounts/", include(accounts.urlpatterns)),
+    path("teams/switch/", accounts.switch_team, name="team-switch"),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz, name="healthz"),
+]
