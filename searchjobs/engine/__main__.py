@@ -107,7 +107,7 @@ def _events(spec: Any, out: Path, resume: bool) -> Iterator[Any]:
     return search(spec, out, resume=resume)
 
 
-def _stop(signal_number: int, frame: object) -> None:
+def _stop(signal_number: int, _frame: object) -> None:
     sys.exit(128 + signal_number)
 
 

@@ -179,7 +179,7 @@ class Method(Part, ABC):
         (the supernet or the operation set is another one from here on)."""
         return False
 
-    def end_epoch(self, epoch: int) -> None:  # noqa: B027 - optional hook
+    def end_epoch(self, epoch: int) -> None:
         """Decide, freeze, train a controller: whatever happens between epochs."""
 
     @classmethod
@@ -245,12 +245,10 @@ class Selection(Part, ABC):
         order = torch.randperm(len(ids), generator=generator)
         return ids[order.to(ids.device)]
 
-    def observe(  # noqa: B027 - optional hook
-        self, name: SetName, batch: Batch, logits: Tensor
-    ) -> None:
+    def observe(self, name: SetName, batch: Batch, logits: Tensor) -> None:
         """Take note of a forward that happened anyway; no synchronisation here."""
 
-    def start_stage(self) -> None:  # noqa: B027 - optional hook
+    def start_stage(self) -> None:
         """Forget what was measured on a supernet that is no longer there."""
 
     def end_epoch(self, epoch: int) -> list[Event]:
@@ -312,7 +310,7 @@ class StoppingRule(Part, ABC):
     def state_dict(self) -> dict[str, Any]:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
 
 
@@ -342,7 +340,7 @@ class Derivation(Part, ABC):
     def state_dict(self) -> dict[str, Any]:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
 
 

@@ -95,22 +95,11 @@ def _without_union_tags(
     path: list[str | int], model: type[BaseModel]
 ) -> list[str | int]:
     """Drop the discriminator that pydantic puts between a union and its field."""
-    kept: list[str | int] = []
-    for position, part in enumerate(path):
-        if position == 1 and path[0] in model.model_fields:
-            names = (
-                model.union_tags(str(path[0])) if hasattr(model, "union_tags") else ()
-            )
-            if part in names:
-                continue
-        if position == 2 and isinstance(path[1], int):  # a list of unions
-            names = (
-                model.union_tags(str(path[0])) if hasattr(model, "union_tags") else ()
-            )
-            if part in names:
-                continue
-        kept.append(part)
-    return kept
+    if not path or not hasattr(model, "union_tags"):
+        return path
+    tag_at = 2 if len(path) > 1 and isinstance(path[1], int) else 1
+    tags = model.union_tags(str(path[0]))
+    return [p for at, p in enumerate(path) if not (at == tag_at and p in tags)]
 
 
 def _label(path: list[str | int], model: type[BaseModel]) -> str:

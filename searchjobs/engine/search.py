@@ -18,8 +18,16 @@ from torch import Tensor
 
 from . import checkpoint, environment
 from .compose import compose
-from .contracts import Batch, Decision, Derived, Search, StepResult, StoppingRule
-from .contracts import derivations, stopping_rules
+from .contracts import (
+    Batch,
+    Decision,
+    Derived,
+    Search,
+    StepResult,
+    StoppingRule,
+    derivations,
+    stopping_rules,
+)
 from .diagnostics.report import Probe, epoch_report
 from .events import (
     ArchitectureFound,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from .contracts import derivations, methods, selections, spaces, stopping_rules
 from .data.source import sources
 from .problems import Problem, SpecError, sentences
-from .registry import setting
+from .registry import Registry, setting
 
 Group = Literal["what", "samples", "how"]
 
@@ -245,12 +245,15 @@ class Compute(_Section):
     )
 
 
-spaces.discover()
-methods.discover()
-selections.discover()
-stopping_rules.discover()
-derivations.discover()
-sources.discover()
+#: Fields of the spec that name a part, and where the part is found.
+PARTS: dict[str, Registry[Any]] = {
+    "space": spaces,
+    "dataset": sources,
+    "method": methods,
+    "selection": selections,
+    "stopping": stopping_rules,
+    "derivation": derivations,
+}
 
 
 class SearchSpec(_Section):
@@ -330,44 +333,27 @@ class SearchSpec(_Section):
         return filled
 
     @classmethod
-    def union_tags(cls, name: str) -> tuple[str, ...]:
-        """Names of the choices of a field, for fields that are a choice of parts."""
-        registry = {
-            "space": spaces,
-            "dataset": sources,
-            "method": methods,
-            "selection": selections,
-            "stopping": stopping_rules,
-            "derivation": derivations,
-        }.get(name)
+    def union_tags(cls, field: str) -> tuple[str, ...]:
+        """Return the names to choose from, for a field that is a choice of parts."""
+        registry = PARTS.get(field)
         return tuple(part.name for part in registry.all()) if registry else ()
 
     @classmethod
     def title_of(cls, path: list[str | int]) -> str | None:
-        """The label that the form shows for a dotted path."""
+        """Return the label that the form shows for a dotted path."""
         if not path or path[0] not in cls.model_fields:
             return None
-        field = cls.model_fields[str(path[0])]
+        top = cls.model_fields[str(path[0])]
         if len(path) == 1:
-            return field.title
-        candidates = [
-            part.Options
-            for registry in (
-                spaces,
-                sources,
-                methods,
-                selections,
-                stopping_rules,
-                derivations,
-            )
-            if cls.union_tags(str(path[0])) == tuple(p.name for p in registry.all())
-            for part in registry.all()
-        ]
-        candidates += [t for t in (field.annotation, *get_args(field.annotation))]
-        for model in candidates:
-            fields = getattr(model, "model_fields", {})
-            if path[-1] in fields and fields[path[-1]].title:
-                return str(fields[path[-1]].title)
+            return top.title
+        registry = PARTS.get(str(path[0]))
+        models = (
+            [part.Options for part in registry.all()] if registry else [top.annotation]
+        )
+        for model in models:
+            field = model.model_fields.get(str(path[-1])) if model else None
+            if field is not None and field.title:
+                return field.title
         return None
 
     def to_yaml(self) -> str:
