@@ -1,0 +1,7 @@
+"""The site: what a browser, an API client or an admin sees."""
+
+from __future__ import annotations
+
+from .celery import app as celery_app
+
+__all__ = ["celery_app"]

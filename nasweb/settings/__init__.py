@@ -1,0 +1,1 @@
+"""Settings: ``local`` (make run), ``production`` (your servers), ``test``."""

@@ -1,0 +1,154 @@
+"""What all installations share.  Variables: docs/guide/install.md."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from nasweb.devices import gpus_found
+
+from .parsers import Environment, broker_url, database, redis_url
+
+env = Environment(os.environ)
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+# Where things lie ---------------------------------------------------------------
+NASWEB_HOME = env.path("NASWEB_HOME", BASE_DIR / ".nasweb")
+NASWEB_RUNS_DIR = env.path("NASWEB_RUNS_DIR", NASWEB_HOME / "runs")
+NASWEB_DATA_ROOT = env.path("NASWEB_DATA_ROOT", NASWEB_HOME / "data")
+
+# Jobs -----------------------------------------------------------------------------
+#: A job whose worker has not renewed its lease for so long goes back to its queue.
+NASWEB_LEASE_SECONDS = env.integer("NASWEB_LEASE_SECONDS", 60, least=2, most=86_400)
+#: A supervisor renews its lease and reads the columns of cancel and pause so often.
+NASWEB_BEAT_SECONDS = env.integer("NASWEB_BEAT_SECONDS", 15, least=1, most=3_600)
+#: Queue rows (and Celery queues of the same names) that this worker serves.
+NASWEB_QUEUES = env.names("NASWEB_QUEUES") or (
+    ["gpu", "cpu"] if gpus_found() else ["cpu"]
+)
+#: Jobs that one worker runs at a time: one a GPU.
+NASWEB_SLOTS = env.integer("NASWEB_SLOTS", gpus_found() or 1, least=1, most=256)
+
+# Servers --------------------------------------------------------------------------
+DATABASE_URL = env.secret("DATABASE_URL")
+REDIS_URL = env.secret("REDIS_URL")
+if DATABASE_URL:
+    DATABASES: dict[str, Any] = {"default": database(DATABASE_URL)}
+if REDIS_URL:
+    REDIS_URL = redis_url(REDIS_URL)
+
+CELERY_BROKER_URL = broker_url(REDIS_URL)
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+# Acknowledged before it runs: Redis delivers an unacknowledged message a second
+# time after its visibility timeout, and a job lasts longer than any timeout.
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: the schedule is static
+CELERY_BEAT_SCHEDULE = {
+    "give lost jobs back to their queue": {
+        "task": "searchjobs.leases.reap",
+        "schedule": 15.0,
+        "options": {"queue": "housekeeping", "expires": 15.0},
+    },
+}
+
+# Django ---------------------------------------------------------------------------
+DEBUG = env.boolean("NASWEB_DEBUG", default=False)
+INSTALLED_APPS = [
+    "nasweb",
+    "searchjobs",
+    "django_htmx",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "nasweb.middleware.ContentSecurityPolicy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "nasweb.urls"
+ASGI_APPLICATION = "nasweb.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+# Plotly.js comes from the plotly package, htmx from django_htmx: no CDN, no copies.
+_plotly = find_spec("plotly")
+PLOTLY_FOLDER = Path(str(_plotly.origin if _plotly else "")).parent / "package_data"
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS: list[Any] = [BASE_DIR / "static", ("plotly", PLOTLY_FOLDER)]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "nasweb": {"level": "INFO"},
+        "searchjobs": {"level": "INFO"},
+    },
+}
