@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .theme import (
-    GROUP_DASHES,
+    DASHES,
     GROUPS,
     HEAT,
     INK,
@@ -122,7 +122,7 @@ def margins(
             line={
                 "color": GROUPS[position % len(GROUPS)],
                 "width": 1.6,
-                "dash": GROUP_DASHES[position % len(GROUPS)],
+                "dash": DASHES[position % len(GROUPS)],
             },
             hovertemplate="epoch %{x}: %{y:.4f}<extra>edge %{fullData.name}</extra>",
         )

@@ -8,7 +8,7 @@ from typing import Any
 from .theme import (
     BASELINE,
     PLAN,
-    REMOVED,
+    PRUNED,
     SURFACE,
     TRAIN,
     VALID,
@@ -119,7 +119,7 @@ def class_counts(
                 f"pruned at epoch {event['epoch']}",
                 labels,
                 gone,
-                REMOVED,
+                PRUNED,
                 "/",
                 across=across,
             )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from .samples import SETS
-from .theme import INK, REMOVED, SURFACE, Figure, axis, figure, layout
+from .theme import INK, PRUNED, SURFACE, Figure, axis, figure, layout
 
 
 def histogram(name: str, event: Mapping[str, Any] | None, *, waiting: str) -> Figure:
@@ -24,7 +24,7 @@ def histogram(name: str, event: Mapping[str, Any] | None, *, waiting: str) -> Fi
     widths = [high - low for low, high in pairwise(edges)]
     bars = [
         _bars("kept", centres, widths, event["histogram_kept"], SETS[name][1], ""),
-        _bars("pruned", centres, widths, event["histogram_removed"], REMOVED, "/"),
+        _bars("pruned", centres, widths, event["histogram_removed"], PRUNED, "/"),
     ]
     shape = layout(
         axis("score (VoE)"), axis("samples", rangemode="tozero"), barmode="stack"

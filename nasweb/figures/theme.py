@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nasweb import palette
-
 Figure = dict[str, Any]
 Point = Mapping[str, Any]
 """One epoch as ``nasweb.points.point`` makes it."""
@@ -16,23 +14,22 @@ Point = Mapping[str, Any]
 MOST_POINTS = 1000
 """Points a trace holds when the page opens; epochs that arrive are appended."""
 
-INK = "var(--text)"
-MUTED = "var(--muted)"
-GRID = "var(--border)"
-SURFACE = "var(--surface)"
+INK = "var(--chart-ink)"
+MUTED = "var(--chart-muted)"
+GRID = "var(--chart-grid)"
+SURFACE = "var(--chart-hover)"
 TRAIN = "var(--series-train)"
 VALID = "var(--series-valid)"
 INHERITED = "var(--series-inherited)"
 TABLE = "var(--series-table)"
 PLAN = "var(--series-plan)"
 BASELINE = "var(--series-baseline)"
-REMOVED = "var(--series-removed)"
-KEPT = "var(--series-kept)"
+PRUNED = "var(--series-pruned)"
 EIGENVALUE = "var(--series-eigenvalue)"
 CLEAR = "rgba(0,0,0,0)"
 HEAT = tuple(f"var(--heat-{step})" for step in range(5))
 GROUPS = tuple(f"var(--group-{number})" for number in range(1, 9))
-GROUP_DASHES = tuple(ink["dash"] for ink in palette.GROUPS)
+DASHES = ("solid", "dash", "dashdot", "longdash", "dot", "longdashdot", "solid", "dash")
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,22 @@ class OperationStyle:
     dash: str
 
 
+_OPERATIONS = {
+    "none": OperationStyle("none", "var(--op-none)", "dot"),
+    "skip_connect": OperationStyle("skip", "var(--op-skip)", "dash"),
+    "nor_conv_1x1": OperationStyle("conv 1×1", "var(--op-conv1)", "longdash"),
+    "nor_conv_3x3": OperationStyle("conv 3×3", "var(--op-conv3)", "solid"),
+    "avg_pool_3x3": OperationStyle("avg pool", "var(--op-pool)", "dashdot"),
+}
+
+
 def operation_style(name: str, position: int = 0) -> OperationStyle:
     """Return the style of an operation; unknown ones get one by their position."""
-    known = palette.OPERATIONS.get(name)
+    known = _OPERATIONS.get(name)
     if known is not None:
-        colour = f"var({palette.css_name(name)})"
-        return OperationStyle(known["label"], colour, known["dash"])
+        return known
     place = position % len(GROUPS)
-    return OperationStyle(name.replace("_", " "), GROUPS[place], GROUP_DASHES[place])
+    return OperationStyle(name.replace("_", " "), GROUPS[place], DASHES[place])
 
 
 def pick(point: Point, field: str) -> Any:
@@ -155,7 +160,7 @@ def layout(
         "margin": {"l": 48, "r": 14, "t": 34, "b": 40},
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
-        "font": {"family": "var(--font)", "size": 12, "color": INK},
+        "font": {"family": "var(--chart-font)", "size": 12, "color": INK},
         "hoverlabel": {
             "bgcolor": SURFACE,
             "bordercolor": GRID,
