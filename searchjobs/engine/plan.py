@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .contracts import SetName, methods, selections
 from .data.source import DataError, Summary, sources
-from .data.split import set_sizes
+from .data.split import split_sizes
 from .events import Plan
 from .problems import Problem, SpecError
 from .schedule import EpochCount, count_epoch
@@ -48,7 +48,7 @@ def cost(spec: SearchSpec, count: EpochCount) -> float:
 def sizes_of(spec: SearchSpec, summary: Summary) -> dict[SetName, int]:
     """Return the number of images that T and V start with."""
     if methods.get(spec.method.name).streams == "split":
-        return set_sizes(summary.class_counts, spec.split)
+        return split_sizes(summary.class_counts, spec.split)
     return {"T": summary.images, "V": summary.images}
 
 
