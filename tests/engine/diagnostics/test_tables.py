@@ -1,0 +1,63 @@
+"""What an architecture table tells."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from searchjobs.engine.contracts import spaces
+from searchjobs.engine.diagnostics import tables
+
+SPACE = spaces.get("nas-bench-201")(spaces.get("nas-bench-201").Options())
+rows = st.lists(
+    st.lists(st.floats(-5, 5, allow_nan=False), min_size=5, max_size=5),
+    min_size=6,
+    max_size=6,
+)
+
+
+@given(rows)
+def test_magnitudes_of_a_softmax_add_up_to_one(values):
+    strengths = {"cell": torch.tensor(values, dtype=torch.float64).softmax(-1)}
+    found = tables.magnitudes(SPACE, strengths)
+    assert sum(found.values()) == pytest.approx(1)
+    assert list(found) == list(SPACE.operations)
+
+
+@given(rows)
+def test_the_difference_to_the_others_is_an_affine_map_of_the_magnitude(values):
+    """EX-/SS-DARTS Eq. 13 = M m - 1 where rows sum to one (methods spec 5.4)."""
+    strengths = {"cell": torch.tensor(values, dtype=torch.float64).softmax(-1)}
+    found = list(tables.magnitudes(SPACE, strengths).values())
+    for mine in found:
+        assert sum(mine - other for other in found) == pytest.approx(
+            len(found) * mine - 1, abs=1e-9
+        )
+
+
+def test_entropy_is_log_of_the_operations_when_uniform_and_zero_when_sure():
+    sure = torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0]])
+    found = tables.entropy({"cell": torch.cat([torch.full((1, 5), 0.2), sure])})
+    assert found["cell"] == pytest.approx([math.log(5), 0.0])
+
+
+def test_the_margin_is_best_minus_second():
+    found = tables.margins({"cell": torch.tensor([[0.1, 0.5, 0.2, 0.15, 0.05]])})
+    assert found["cell"] == pytest.approx([0.3])
+
+
+def test_the_genotype_may_hold_none_and_the_second_one_never_does():
+    strengths = torch.full((6, 5), 0.1)
+    strengths[:, 0] = 0.5
+    strengths[:, 3] = 0.2
+    whole = tables.genotype(SPACE, {"cell": strengths})
+    other = tables.genotype(SPACE, {"cell": strengths}, without="none")
+    assert SPACE.decode(whole)["cell"] == ("none",) * 6
+    assert SPACE.decode(other)["cell"] == ("nor_conv_3x3",) * 6
+    assert not SPACE.connected(whole)
+    assert SPACE.connected(other)
+    assert tables.count(SPACE.decode(whole), "none") == 6
