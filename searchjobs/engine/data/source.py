@@ -5,11 +5,61 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from pydantic import field_validator
 from torch import Tensor
 
-from ..registry import Options, Part, Registry
+from ..registry import Options, Part, Registry, setting
+
+
+class SourceOptions(Options):
+    """What every source offers; what it means is in ``prepare``."""
+
+    classes: tuple[str, ...] = setting(
+        (),
+        "Classes",
+        "Names of the classes to keep, or their numbers counted from 0; empty keeps "
+        "all. They keep the order of the data set.",
+    )
+    per_class: int | None = setting(
+        None,
+        "Images per class",
+        "The first so many of each class, in the order of the data set; empty keeps "
+        "all. A class that has fewer keeps what it has.",
+        unit="images",
+        ge=1,
+    )
+    image_size: int | None = setting(
+        None,
+        "Image size",
+        "Side to which the images are averaged; images that are not square are cut "
+        "to their centre first. Empty keeps the size of the data set.",
+        unit="pixels",
+        ge=4,
+        le=512,
+    )
+    normalise: Literal["auto", "measured"] = setting(
+        "auto",
+        "Normalisation",
+        "auto: the published mean and deviation where the data set has them and all "
+        "its images are used at their own size, else measured; measured: always "
+        "measured on the images that are used.",
+    )
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        """Take ``"cat, dog"`` from a form and ``[3, 5]`` from a file alike."""
+        if given is None:
+            return ()
+        if isinstance(given, str):
+            given = given.split(",")
+        if isinstance(given, (list, tuple)):
+            return tuple(
+                str(name).strip() for name in given if not isinstance(name, bool)
+            )
+        return given
 
 
 @dataclass(frozen=True)
@@ -66,7 +116,7 @@ class Source(Part, ABC):
     @classmethod
     @abstractmethod
     def look(cls, options: Options) -> Summary:
-        """Look at the source without loading it; raises ``DataError``."""
+        """Look at the source without decoding an image; raises ``DataError``."""
 
     @classmethod
     @abstractmethod

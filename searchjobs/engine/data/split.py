@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..contracts import SetName
+
 if TYPE_CHECKING:
     from ..spec import Split
-
-SetName = Literal["T", "V"]
 
 
 def split(labels: Tensor, options: Split) -> dict[SetName, Tensor]:

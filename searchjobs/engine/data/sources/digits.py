@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+from functools import cache
 from typing import Literal
 
+import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from ...registry import Options, setting
-from ..source import Images, Source, Summary, sources
+from ...registry import Options
+from ..prepare import prepare, summarise
+from ..source import Images, Source, SourceOptions, Summary, sources
+
+NAMES = tuple("0123456789")
 
 
-class DigitsOptions(Options):
+class DigitsOptions(SourceOptions):
     name: Literal["digits"] = "digits"
 
 
@@ -27,23 +31,21 @@ class Digits(Source):
 
     @classmethod
     def look(cls, options: Options) -> Summary:
-        counts = torch.bincount(torch.from_numpy(load_digits().target))
-        return Summary(tuple(counts.tolist()), tuple("0123456789"), 8)
+        assert isinstance(options, DigitsOptions)
+        _, labels = _digits()
+        return summarise(NAMES, np.bincount(labels).tolist(), 8, options)
 
     @classmethod
     def load(cls, options: Options) -> Images:
-        bunch = load_digits()
-        grey = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)
+        assert isinstance(options, DigitsOptions)
+        images, labels = _digits()
+        # sixteen shades of grey become the full range, in three equal channels
+        grey = torch.from_numpy(images).mul(255 / 16).round().to(torch.uint8)
         pixels = grey[:, None].expand(-1, 3, -1, -1).contiguous()
-        labels = torch.from_numpy(bunch.target).long()
-        shares = pixels[:, 0].double() / 255
-        mean, std = shares.mean().item(), shares.std(correction=0).item()
-        digest = hashlib.sha256(pixels.numpy().tobytes() + labels.numpy().tobytes())
-        return Images(
-            pixels,
-            labels,
-            tuple("0123456789"),
-            (mean, mean, mean),
-            (std, std, std),
-            digest.hexdigest()[:16],
-        )
+        return prepare(pixels, torch.from_numpy(labels).long(), NAMES, options)
+
+
+@cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    bunch = load_digits()
+    return bunch.images, bunch.target

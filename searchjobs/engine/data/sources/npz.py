@@ -1,0 +1,203 @@
+"""An npz file of uint8 images and their labels."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...registry import Options, setting
+from ..prepare import given_path, prepare, summarise
+from ..source import DataError, Images, Source, SourceOptions, Summary, sources
+
+KEYS = (("train_images", "train_labels"), ("images", "labels"), ("x", "y"))
+NAME_KEYS = ("classes", "class_names")
+
+
+class NpzOptions(SourceOptions):
+    name: Literal["npz"] = "npz"
+    path: str = setting(
+        "",
+        "File",
+        "An npz file on the worker's machine with images (uint8, n x H x W x 3 or "
+        "n x 3 x H x W) and labels (whole numbers) under the names train_images and "
+        "train_labels, images and labels, or x and y; classes may hold the names.",
+        advanced=False,
+    )
+
+
+@sources.register
+class Npz(Source):
+    name = "npz"
+    label = "npz file"
+    summary = "Your own images as arrays: uint8 images and their labels in one file."
+    source = "Your data."
+    Options = NpzOptions
+    augmentation = {"flip": True, "crop_padding": 4}
+
+    @classmethod
+    def look(cls, options: Options) -> Summary:
+        assert isinstance(options, NpzOptions)
+        path = _path(options)
+        shape, labels, names = _header(path, path.stat().st_mtime_ns)
+        counts = np.bincount(labels, minlength=len(names)).tolist()
+        height, width = shape[2:]
+        if height != width and options.image_size is None:
+            raise DataError(
+                f"The images are {width}x{height} pixels and a search needs square "
+                "ones; give an image size.",
+                "image_size",
+            )
+        return summarise(names, counts, height, options)
+
+    @classmethod
+    def load(cls, options: Options) -> Images:
+        assert isinstance(options, NpzOptions)
+        path = _path(options)
+        _, labels, names = _header(path, path.stat().st_mtime_ns)
+        with np.load(path, allow_pickle=False) as archive:
+            images = archive[_keys(archive.files)[0]]
+        return prepare(
+            _channels_first(torch.from_numpy(images)),
+            torch.from_numpy(labels),
+            names,
+            options,
+        )
+
+
+def _path(options: NpzOptions) -> Path:
+    path = given_path(options.path, "an npz file of images and labels")
+    if not path.is_file():
+        raise DataError(
+            f"There is no file {path}; give an npz file of images and labels.", "path"
+        )
+    return path
+
+
+@lru_cache(maxsize=16)
+def _header(
+    path: Path, modified: int
+) -> tuple[tuple[int, int, int, int], np.ndarray, tuple[str, ...]]:
+    """Check a file and return its shape (n, C, H, W), labels and class names; the
+    images stay unread.  ``modified`` makes a changed file a new one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            keys = [name.removesuffix(".npy") for name in archive.namelist()]
+            image_key, label_key = _keys(keys)
+            with archive.open(f"{image_key}.npy") as member:
+                shape, kind = _array_header(member)
+        with np.load(path, allow_pickle=False) as arrays:
+            labels = arrays[label_key]
+            found = [arrays[key] for key in NAME_KEYS if key in keys]
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        pickled = "allow_pickle" in str(error)
+        why = (
+            "it holds Python objects, which could run code"
+            if pickled
+            else "it is damaged or not an npz file"
+        )
+        raise DataError(
+            f"{path} cannot be used: {why}. Write it with numpy.savez from plain "
+            "arrays.",
+            "path",
+        ) from None
+    if kind != np.uint8:
+        raise DataError(
+            f"The images in {path.name} are {kind}; store them as uint8, 0 to 255.",
+            "path",
+        )
+    whole = _whole_shape(shape, path.name)
+    labels = _whole_labels(labels, whole[0], path.name)
+    return whole, labels, _names(found, labels, path.name)
+
+
+def _keys(keys: Sequence[str]) -> tuple[str, str]:
+    for images, labels in KEYS:
+        if images in keys and labels in keys:
+            return images, labels
+    wanted = " or ".join(f"{images} and {labels}" for images, labels in KEYS)
+    raise DataError(
+        f"The file holds {', '.join(keys) or 'no arrays'}; it should hold {wanted}.",
+        "path",
+    )
+
+
+def _array_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(member)
+    if version == (1, 0):
+        shape, _, kind = np.lib.format.read_array_header_1_0(member)
+    else:
+        shape, _, kind = np.lib.format.read_array_header_2_0(member)
+    return shape, kind
+
+
+def _whole_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
+    """Return the shape as (n, C, H, W), or say which shapes are understood."""
+    if len(shape) == 3:
+        return shape[0], 1, shape[1], shape[2]
+    if len(shape) == 4 and shape[3] in (1, 3):
+        return shape[0], shape[3], shape[1], shape[2]
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return shape[0], shape[1], shape[2], shape[3]
+    given = " x ".join(str(length) for length in shape)
+    raise DataError(
+        f"The images in {name} have the shape {given}; store them as n x H x W x 3, "
+        "n x 3 x H x W, or n x H x W for shades of grey.",
+        "path",
+    )
+
+
+def _whole_labels(labels: np.ndarray, count: int, name: str) -> np.ndarray:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != (count,):
+        raise DataError(
+            f"{name} holds {count} images but labels of the shape "
+            f"{' x '.join(str(length) for length in labels.shape)}; store one label "
+            "an image.",
+            "path",
+        )
+    if labels.dtype.kind not in "iu" or (count and labels.min() < 0):
+        raise DataError(
+            f"The labels in {name} must be whole numbers from 0 on; store the number "
+            "of the class of each image.",
+            "path",
+        )
+    return labels.astype(np.int64)
+
+
+def _names(found: list[np.ndarray], labels: np.ndarray, name: str) -> tuple[str, ...]:
+    most = int(labels.max()) + 1 if len(labels) else 0
+    if not found:
+        if most > len(labels):
+            raise DataError(
+                f"The largest label in {name} is {most - 1}, with {len(labels)} "
+                "images; number the classes from 0 on without gaps.",
+                "path",
+            )
+        return tuple(str(number) for number in range(most))
+    names = tuple(str(given) for given in found[0].ravel())
+    if most > len(names) or len(set(names)) < len(names):
+        raise DataError(
+            f"{name} names {len(set(names))} different classes and its labels reach "
+            f"{most - 1}; give every class a name of its own.",
+            "path",
+        )
+    return names
+
+
+def _channels_first(images: Tensor) -> Tensor:
+    """Return uint8 (n, 3, H, W) of any of the shapes that are understood."""
+    if images.dim() == 3:
+        images = images[:, None]
+    elif images.shape[3] in (1, 3):
+        images = images.permute(0, 3, 1, 2)
+    return images.expand(-1, 3, -1, -1).contiguous()
