@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from .rows import ARCHITECTURES, SPLITS, Accuracy, TableError, Table, TableRow
+from .rows import ARCHITECTURES, SPLITS, Accuracy, Table, TableError, TableRow
 
 _ACCURACY_COLUMNS = {
     f"{dataset}_{split}{suffix}": (dataset, split, protocol)

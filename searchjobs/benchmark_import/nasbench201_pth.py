@@ -18,7 +18,7 @@ from nas_201_api import NASBench201API
 
 from .official import accuracies
 from .restricted_unpickler import ALLOWED
-from .rows import PROTOCOLS, TableError, Table, TableRow
+from .rows import PROTOCOLS, Table, TableError, TableRow
 
 _KEYS = ("meta_archs", "arch2infos", "evaluated_indexes")
 _AT_ONCE = 64

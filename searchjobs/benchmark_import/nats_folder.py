@@ -18,7 +18,7 @@ from nas_201_api import ArchResults
 
 from .official import accuracies
 from .restricted_unpickler import restricted_loads
-from .rows import PROTOCOLS, TableError, Table, TableRow
+from .rows import PROTOCOLS, Table, TableError, TableRow
 
 META = "meta.pickle.pbz2"
 _ARCHITECTURE = re.compile(r"(\d{6})\.pickle\.pbz2")

@@ -1,8 +1,8 @@
 """Read the benchmark's pickles without giving them a single callable of numpy.
 
 A pickle may name any importable function and have it called.  The official files
-need three names: an ordered dictionary, and numpy's way to write one number.  The
-two numpy names are answered by the stand-ins below, which can do nothing but
+need four names: an ordered dictionary, a set, and numpy's way to write one number.
+The two numpy names are answered by the stand-ins below, which can do nothing but
 read that number; every other name is refused.
 """
 
@@ -49,6 +49,8 @@ def number(kind: NumberType, raw: bytes) -> int | float | bool:
 
 ALLOWED: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": OrderedDict,
+    "builtins.set": set,
+    "__builtin__.set": set,  # as protocol 2 writes it
     "numpy.dtype": NumberType,
     "numpy.core.multiarray.scalar": number,  # numpy 1
     "numpy._core.multiarray.scalar": number,  # numpy 2

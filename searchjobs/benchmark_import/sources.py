@@ -7,7 +7,7 @@ from pathlib import Path
 from .csv_table import open_csv
 from .nasbench201_pth import open_pth
 from .nats_folder import open_nats_folder
-from .rows import TableError, Table
+from .rows import Table, TableError
 
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
