@@ -5,10 +5,18 @@ Source: X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020 (NATS-Bench topology space).
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from ...contracts import Space, spaces
+import torch
+
+from ...contracts import Space, Tables, spaces
 from ...registry import Options, setting
+from . import counting, encoding
+from .encoding import CONVOLUTIONS, OPERATIONS, ROWS, TABLE
+from .isomorphism import canonical
+from .network import DiscreteNetwork
+from .supernet import NasBench201Supernet
 
 
 class NasBench201Options(Options):
@@ -42,3 +50,67 @@ class NasBench201(Space):
     summary = "Four nodes, six edges, five operations: 15,625 cells, all in a table."
     source = "X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020."
     Options = NasBench201Options
+
+    tables = {TABLE: ROWS}
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        assert isinstance(options, NasBench201Options)
+        self._options = options
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        return OPERATIONS
+
+    @property
+    def parameter_free(self) -> frozenset[str]:
+        return frozenset(OPERATIONS) - frozenset(CONVOLUTIONS)
+
+    def supernet(self, classes: int, generator: torch.Generator) -> NasBench201Supernet:
+        return NasBench201Supernet(
+            classes,
+            self._options.channels,
+            self._options.cells,
+            generator,
+            affine=self._options.affine,
+            track_running_stats=self._options.track_running_stats,
+        )
+
+    def network(
+        self,
+        architecture: str,
+        classes: int,
+        channels: int = 16,
+        cells: int = 5,
+        generator: torch.Generator | None = None,
+    ) -> DiscreteNetwork:
+        """Build the evaluation network of an encoded architecture.
+
+        Without a generator its weights are those of seed 0.
+        """
+        generator = generator or torch.Generator().manual_seed(0)
+        return DiscreteNetwork(architecture, classes, channels, cells, generator)
+
+    def encode(self, choice: Mapping[str, Sequence[str]]) -> str:
+        return encoding.encode(choice)
+
+    def decode(self, architecture: str) -> dict[str, tuple[str, ...]]:
+        return {TABLE: encoding.decode(architecture)}
+
+    def connected(self, architecture: str) -> bool:
+        return encoding.connected(architecture)
+
+    def describe(self, architecture: str) -> dict[str, Any]:
+        return {
+            "index": encoding.index_of(architecture),
+            "parameters": counting.parameters(architecture),
+            "flops": counting.flops(architecture),
+            "canonical": canonical(architecture),
+        }
+
+    def discrete_weights(self, architecture: str) -> Tables:
+        """Return ``{"cell": (6, 5)}`` with a one for each chosen operation."""
+        weights = torch.zeros(len(ROWS), len(OPERATIONS))
+        for row, name in enumerate(encoding.decode(architecture)):
+            weights[row, OPERATIONS.index(name)] = 1
+        return {TABLE: weights}

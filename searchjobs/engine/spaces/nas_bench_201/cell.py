@@ -1,0 +1,191 @@
+"""Compute the searched cell: each source node serves all its edges at once.
+
+The textbook computes five operations on each of six edges.  The same sums come
+cheaper, because the operations of edges that leave one node share work:
+
+* both convolutions begin with the same ReLU: one a source node;
+* the pooling has no weights: one a source node, and on a CPU it is a depthwise
+  convolution with ones, which runs many times faster than the pooling kernel;
+* ``none`` adds nothing, so nothing is computed;
+* an operation's weight follows a batch norm, which ends in a multiplication by a
+  factor of its own: the two are one number.
+
+One wide convolution a source node instead of one an edge was measured and brought
+nothing on a CPU, so each edge keeps its own weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d, relu
+
+from .encoding import CONVOLUTIONS, EDGES, OPERATIONS
+from .normalisation import normalise
+from .skeleton import initialise
+
+Plan = tuple[tuple[bool, ...], ...]
+"""Which operations run, (rows, operations)."""
+EVERYTHING: Plan = tuple(
+    tuple(name != "none" for name in OPERATIONS) for _ in range(len(EDGES))
+)
+_ROWS_FROM = tuple(
+    tuple(row for row, (_, source) in enumerate(EDGES) if source == node)
+    for node in range(3)
+)
+_SKIP = OPERATIONS.index("skip_connect")
+_POOL = OPERATIONS.index("avg_pool_3x3")
+
+
+class EdgeScales(NamedTuple):
+    """The edge weights of a forward, spread over the channels of one stage.
+
+    Attributes:
+        plain: edge weight of each row and operation, scalars.
+        wide: the same, each repeated to (C,), for the batch norms.
+    """
+
+    plain: Sequence[Sequence[Tensor]]
+    wide: Sequence[Sequence[Tensor]]
+
+
+def spread(edge_weights: Tensor, channels: int) -> EdgeScales:
+    """Cut a table (R, O) into the scales of a stage: once a forward, not per cell."""
+    wide = edge_weights.unsqueeze(-1).expand(-1, -1, channels).contiguous()
+    return EdgeScales(
+        [row.unbind() for row in edge_weights.unbind()],
+        [row.unbind() for row in wide.unbind()],
+    )
+
+
+class EdgeConvolution(nn.Module):
+    """One convolution on one edge, without bias, and the batch norm behind it.
+
+    A bias in front of a batch norm that subtracts the mean of the batch is
+    subtracted with it: leaving it out changes no output and no other gradient.
+    """
+
+    gamma: Tensor | None
+    beta: Tensor | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+
+    def __init__(
+        self,
+        channels: int,
+        side: int,
+        generator: torch.Generator,
+        *,
+        affine: bool,
+        track_running_stats: bool,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, channels, side, side))
+        initialise(self.weight, channels * side**2, generator)
+        self.gamma = nn.Parameter(torch.ones(channels)) if affine else None
+        self.beta = nn.Parameter(torch.zeros(channels)) if affine else None
+        tracked = track_running_stats
+        self.register_buffer("running_mean", torch.zeros(channels) if tracked else None)
+        self.register_buffer("running_var", torch.ones(channels) if tracked else None)
+
+    def forward(self, rectified: Tensor, scale: Tensor) -> Tensor:
+        """Return the operation's output times its edge weight ``scale`` (C,)."""
+        z = conv2d(rectified, self.weight, padding=self.weight.shape[-1] // 2)
+        shift = None
+        if self.gamma is not None and self.beta is not None:
+            scale, shift = scale * self.gamma, scale * self.beta
+        return normalise(
+            z, scale, shift, self.running_mean, self.running_var, self.training
+        )
+
+
+class SearchCell(nn.Module):
+    """All operations of all edges of one cell; owns their weights."""
+
+    def __init__(
+        self,
+        channels: int,
+        generator: torch.Generator,
+        *,
+        affine: bool,
+        track_running_stats: bool,
+    ) -> None:
+        super().__init__()
+        for name, side in CONVOLUTIONS.items():
+            edges = [
+                EdgeConvolution(
+                    channels,
+                    side,
+                    generator,
+                    affine=affine,
+                    track_running_stats=track_running_stats,
+                )
+                for _ in EDGES
+            ]
+            self.add_module(name, nn.ModuleList(edges))
+
+    def forward(self, x: Tensor, scales: EdgeScales, plan: Plan) -> Tensor:
+        """Map (B, C, H, W) to the same shape; only what ``plan`` marks is run."""
+        nodes: list[Tensor | None] = [x, None, None, None]
+        for source, rows in enumerate(_ROWS_FROM):
+            node = nodes[source]
+            if node is None:
+                node = torch.zeros_like(x)
+            self._serve(nodes, node, rows, scales, plan)
+        output = nodes[-1]
+        return torch.zeros_like(x) if output is None else output
+
+    def _serve(
+        self,
+        nodes: list[Tensor | None],
+        x: Tensor,
+        rows: Sequence[int],
+        scales: EdgeScales,
+        plan: Plan,
+    ) -> None:
+        """Add to the later nodes what the edges ``rows`` bring from node ``x``."""
+        rectified = pooled = None
+        for name in CONVOLUTIONS:
+            operation = OPERATIONS.index(name)
+            edges = self.get_submodule(name)
+            for row in rows:
+                if plan[row][operation]:
+                    rectified = relu(x) if rectified is None else rectified
+                    term = edges[row](rectified, scales.wide[row][operation])
+                    known = nodes[EDGES[row][0]]
+                    nodes[EDGES[row][0]] = term if known is None else known.add_(term)
+        for row in rows:
+            target = EDGES[row][0]
+            if plan[row][_SKIP]:
+                nodes[target] = _add(nodes[target], x, scales.plain[row][_SKIP])
+            if plan[row][_POOL]:
+                pooled = average(x) if pooled is None else pooled
+                nodes[target] = _add(nodes[target], pooled, scales.plain[row][_POOL])
+
+
+def _add(node: Tensor | None, x: Tensor, scale: Tensor) -> Tensor:
+    return x * scale if node is None else node.addcmul_(x, scale)
+
+
+def average(x: Tensor) -> Tensor:
+    """Return the 3x3 average around each pixel, padding not counted."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+    _, channels, height, width = x.shape
+    ones, shares = _pooling(channels, height, width, x.dtype)
+    return conv2d(x, ones, padding=1, groups=channels) * shares
+
+
+@lru_cache(maxsize=32)
+def _pooling(
+    channels: int, height: int, width: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return a kernel of ones and 1 / (pixels under the kernel), (1, C, H, W)."""
+    ones = torch.ones(channels, 1, 3, 3, dtype=dtype)
+    inside = torch.ones(1, channels, height, width, dtype=dtype)
+    counts = conv2d(inside, ones, padding=1, groups=channels)
+    return ones, (1 / counts).contiguous(memory_format=torch.channels_last)
