@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from ..contracts import Selection, SetName, selections
-from ..registry import Options
+from ..registry import Options as AnyOptions
 
 if TYPE_CHECKING:
     from ..spec import SearchSpec
 
 
-class FullOptions(Options):
+class FullOptions(AnyOptions):
     name: Literal["full"] = "full"
 
 
@@ -25,7 +25,7 @@ class Full(Selection):
 
     @classmethod
     def remaining(
-        cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
+        cls, options: AnyOptions, spec: SearchSpec, sizes: dict[SetName, int]
     ) -> dict[SetName, list[int]]:
         return {
             name: [size] * (spec.training.epochs + 1) for name, size in sizes.items()

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from ...registry import Options, setting
+from ...registry import Options as AnyOptions
+from ...registry import setting
 from ..prepare import Published, data_root, prepare, summarise
 from ..source import DataError, Images, Source, SourceOptions, Summary
 
@@ -58,14 +59,14 @@ class Cifar(Source):
         raise NotImplementedError
 
     @classmethod
-    def look(cls, options: Options) -> Summary:
+    def look(cls, options: AnyOptions) -> Summary:
         assert isinstance(options, CifarOptions)
         cls._root(options)
         counts = [cls.images_per_class] * len(cls.class_names)
         return summarise(cls.class_names, counts, SIZE, options)
 
     @classmethod
-    def load(cls, options: Options) -> Images:
+    def load(cls, options: AnyOptions) -> Images:
         assert isinstance(options, CifarOptions)
         data = cls._read(cls._root(options), options)
         pixels = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from ...registry import Options
+from ...registry import Options as AnyOptions
 from ..prepare import prepare, summarise
 from ..source import Images, Source, SourceOptions, Summary, sources
 
@@ -30,13 +30,13 @@ class Digits(Source):
     augmentation = {"flip": False, "crop_padding": 1}
 
     @classmethod
-    def look(cls, options: Options) -> Summary:
+    def look(cls, options: AnyOptions) -> Summary:
         assert isinstance(options, DigitsOptions)
         _, labels = _digits()
         return summarise(NAMES, np.bincount(labels).tolist(), 8, options)
 
     @classmethod
-    def load(cls, options: Options) -> Images:
+    def load(cls, options: AnyOptions) -> Images:
         assert isinstance(options, DigitsOptions)
         images, labels = _digits()
         # sixteen shades of grey become the full range, in three equal channels

@@ -14,7 +14,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ...registry import Options, setting
+from ...registry import Options as AnyOptions
+from ...registry import setting
 from ..prepare import chosen_classes, given_path, prepare, resize, summarise
 from ..source import DataError, Images, Source, SourceOptions, Summary, sources
 
@@ -55,14 +56,14 @@ class Folder(Source):
     augmentation = {"flip": True, "crop_padding": 4}
 
     @classmethod
-    def look(cls, options: Options) -> Summary:
+    def look(cls, options: AnyOptions) -> Summary:
         assert isinstance(options, FolderOptions)
         files = _classes(options)
         counts = [len(found) for found in files.values()]
         return summarise(tuple(files), counts, options.image_size, options)
 
     @classmethod
-    def load(cls, options: Options) -> Images:
+    def load(cls, options: AnyOptions) -> Images:
         assert isinstance(options, FolderOptions)
         files = _classes(options)
         names = tuple(files)
@@ -111,8 +112,8 @@ def _classes(options: FolderOptions) -> dict[str, tuple[Path, ...]]:
 
 
 @lru_cache(maxsize=4096)
-def _images(folder: Path, modified: int) -> tuple[Path, ...]:
-    """List the images of a class; ``modified`` makes a changed folder a new one."""
+def _images(folder: Path, _modified: int) -> tuple[Path, ...]:
+    """List the images of a class; ``_modified`` makes a changed folder a new one."""
     with os.scandir(folder) as entries:
         names = [
             entry.name

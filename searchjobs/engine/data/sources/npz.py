@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...registry import Options, setting
+from ...registry import Options as AnyOptions
+from ...registry import setting
 from ..prepare import given_path, prepare, summarise
 from ..source import DataError, Images, Source, SourceOptions, Summary, sources
 
 KEYS = (("train_images", "train_labels"), ("images", "labels"), ("x", "y"))
 NAME_KEYS = ("classes", "class_names")
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 class NpzOptions(SourceOptions):
@@ -42,7 +45,7 @@ class Npz(Source):
     augmentation = {"flip": True, "crop_padding": 4}
 
     @classmethod
-    def look(cls, options: Options) -> Summary:
+    def look(cls, options: AnyOptions) -> Summary:
         assert isinstance(options, NpzOptions)
         path = _path(options)
         shape, labels, names = _header(path, path.stat().st_mtime_ns)
@@ -57,12 +60,15 @@ class Npz(Source):
         return summarise(names, counts, height, options)
 
     @classmethod
-    def load(cls, options: Options) -> Images:
+    def load(cls, options: AnyOptions) -> Images:
         assert isinstance(options, NpzOptions)
         path = _path(options)
         _, labels, names = _header(path, path.stat().st_mtime_ns)
-        with np.load(path, allow_pickle=False) as archive:
-            images = archive[_keys(archive.files)[0]]
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                images = archive[_keys(archive.files)[0]]
+        except (*UNREADABLE, MemoryError) as error:
+            raise _unusable(path, error) from None
         return prepare(
             _channels_first(torch.from_numpy(images)),
             torch.from_numpy(labels),
@@ -82,10 +88,10 @@ def _path(options: NpzOptions) -> Path:
 
 @lru_cache(maxsize=16)
 def _header(
-    path: Path, modified: int
+    path: Path, _modified: int
 ) -> tuple[tuple[int, int, int, int], np.ndarray, tuple[str, ...]]:
     """Check a file and return its shape (n, C, H, W), labels and class names; the
-    images stay unread.  ``modified`` makes a changed file a new one."""
+    images stay unread.  ``_modified`` makes a changed file a new one."""
     try:
         with zipfile.ZipFile(path) as archive:
             keys = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -95,20 +101,10 @@ def _header(
         with np.load(path, allow_pickle=False) as arrays:
             labels = arrays[label_key]
             found = [arrays[key] for key in NAME_KEYS if key in keys]
-    except DataError:
+    except DataError:  # itself a ValueError
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        pickled = "allow_pickle" in str(error)
-        why = (
-            "it holds Python objects, which could run code"
-            if pickled
-            else "it is damaged or not an npz file"
-        )
-        raise DataError(
-            f"{path} cannot be used: {why}. Write it with numpy.savez from plain "
-            "arrays.",
-            "path",
-        ) from None
+    except UNREADABLE as error:
+        raise _unusable(path, error) from None
     if kind != np.uint8:
         raise DataError(
             f"The images in {path.name} are {kind}; store them as uint8, 0 to 255.",
@@ -117,6 +113,19 @@ def _header(
     whole = _whole_shape(shape, path.name)
     labels = _whole_labels(labels, whole[0], path.name)
     return whole, labels, _names(found, labels, path.name)
+
+
+def _unusable(path: Path, error: BaseException) -> DataError:
+    if "allow_pickle" in str(error):
+        why = "it holds Python objects, which could run code"
+    elif isinstance(error, MemoryError):
+        why = "its images do not fit into memory"
+    else:
+        why = "it is damaged or not an npz file"
+    return DataError(
+        f"{path} cannot be used: {why}. Write it with numpy.savez from plain arrays.",
+        "path",
+    )
 
 
 def _keys(keys: Sequence[str]) -> tuple[str, str]:
