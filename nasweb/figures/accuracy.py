@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from searchjobs.benchmark import DATASETS
+
 from .theme import (
     INHERITED,
     MUTED,
@@ -19,11 +21,6 @@ from .theme import (
     layout,
 )
 
-TABLE_DATASETS = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "imagenet16": "ImageNet16-120",
-}
 _TABLE_LINES = {
     "cifar10": ("var(--group-1)", "solid"),
     "cifar100": ("var(--group-2)", "dash"),
@@ -71,7 +68,7 @@ def accuracy(
     if table:
         lines.append(
             growing(
-                f"genotype, table ({TABLE_DATASETS[dataset]} test)",
+                f"genotype, table ({DATASETS[dataset]} test)",
                 f"table.{dataset}.test",
                 points,
                 detail="genotype",
@@ -98,7 +95,7 @@ def table_accuracy(
     dotted line above its curve.
     """
     lines = []
-    for name, label in TABLE_DATASETS.items():
+    for name, label in DATASETS.items():
         colour, dash = _TABLE_LINES[name]
         lines.append(
             growing(

@@ -9,7 +9,7 @@ from typing import Any
 
 Figure = dict[str, Any]
 Point = Mapping[str, Any]
-"""One epoch as ``nasweb.points.point`` makes it."""
+"""One epoch as ``nasweb.runs.points.point`` makes it."""
 
 MOST_POINTS = 1000
 """Points a trace holds when the page opens; epochs that arrive are appended."""

@@ -1,0 +1,349 @@
+"""The page of one run: its tabs, what one may do to it, and its epochs as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import yaml
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import path, reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from nasweb import access
+from nasweb.figures.theme import operation_style, thin
+from nasweb.runs import points as rows
+from nasweb.runs.charts import (
+    Setting,
+    charts,
+    dataset_label,
+    epoch_messages,
+    setting_of,
+    tiles_of,
+)
+from nasweb.runs.spec_view import sections
+from nasweb.runs.status import status
+from nasweb.runs.words import compact, per_cent
+from searchjobs import benchmark, lifecycle
+from searchjobs.engine.contracts import methods, selections
+from searchjobs.models import Job, Run
+from searchjobs.permissions import can_act
+from searchjobs.states import HELD, TERMINAL, State
+
+MOST_EPOCHS = 200
+"""Epochs that one answer of the polling fallback holds."""
+
+TABS = {
+    "detail": "Live",
+    "architecture": "Architecture",
+    "log": "Log",
+    "spec": "Spec",
+    "environment": "Environment",
+}
+_IN_HISTORY = (
+    "epoch",
+    "strengths",
+    "cell",
+    "cell_without_none",
+    "genotype",
+    "genotype_without_none",
+    "connected",
+    "parameters",
+    "flops",
+    "index",
+)
+
+
+@login_required
+@require_GET
+def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """What happens in the search now: tiles and charts that grow."""
+    run = access.run_or_404(request, uuid)
+    points, setting = rows.read(run), setting_of(run)
+    figures = charts(setting, points)
+    del figures["margins"]
+    context = {
+        "figures": figures,
+        "history": _history(points),
+        "selection_note": _selection_note(run),
+        "balance": _balances(points),
+    }
+    return _tab(
+        request, run, setting, points[-1] if points else None, "detail", context
+    )
+
+
+@login_required
+@require_GET
+def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The cell of the newest epoch: graph, table values, edge by edge."""
+    run = access.run_or_404(request, uuid)
+    points, setting = rows.read(run), setting_of(run)
+    last = points[-1] if points else None
+    found = charts(setting, points)
+    context = {
+        "figures": {name: found[name] for name in ("margins", "table")},
+        "history": _history(points[-1:]),
+        "edges": _edges(setting, last) if last else [],
+        "values": _table_rows(setting, last) if last else [],
+        "parameters": compact(last["parameters"])
+        if last and last["parameters"]
+        else "",
+        "flops": compact(last["flops"]) if last and last["flops"] else "",
+        "changes": _changes(points),
+        "derived": run.architectures,
+    }
+    return _tab(request, run, setting, last, "architecture", context)
+
+
+@login_required
+@require_GET
+def log(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The last lines that the search wrote, and its attempts."""
+    run = access.run_or_404(request, uuid)
+    context = {"attempts": run.job.attempts.all()}
+    return _plain_tab(request, run, "log", context)
+
+
+@login_required
+@require_GET
+def spec(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The complete spec, as a table and as YAML."""
+    run = access.run_or_404(request, uuid)
+    complete = run.job.spec
+    if request.GET.get("format") == "yaml":
+        text = yaml.safe_dump(complete, sort_keys=False)
+        response = HttpResponse(text, content_type="application/yaml")
+        response["Content-Disposition"] = f'attachment; filename="run-{run.uuid}.yaml"'
+        return response
+    context = {
+        "sections": sections(complete),
+        "yaml": yaml.safe_dump(complete, sort_keys=False),
+    }
+    return _plain_tab(request, run, "spec", context)
+
+
+@login_required
+@require_GET
+def environment(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Where and with what the search ran."""
+    run = access.run_or_404(request, uuid)
+    context = {"environment": sorted(run.job.environment.items())}
+    return _plain_tab(request, run, "environment", context)
+
+
+@login_required
+@require_GET
+def epochs(request: HttpRequest, uuid: UUID) -> JsonResponse:
+    """The epochs after ``?after=`` and the state: the fallback of the stream."""
+    run = access.run_or_404(request, uuid)
+    given = request.GET.get("after", "0")
+    state = status(run)
+    found = epoch_messages(run, int(given) if given.isdecimal() else 0, MOST_EPOCHS)
+    response = JsonResponse({"epochs": found, "state": state})
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _action(verb: Callable[[Any, Job], None], done: str) -> Any:
+    """Make the view of a verb: post, act, say what happened, go back to the run."""
+
+    @login_required
+    @require_POST
+    def act(request: HttpRequest, uuid: UUID) -> HttpResponse:
+        run = access.run_or_404(request, uuid)
+        try:
+            verb(request.user, run.job)
+        except lifecycle.NotAllowed as refusal:
+            messages.error(request, str(refusal))
+        else:
+            messages.success(request, done)
+        return redirect("runs:detail", uuid=uuid)
+
+    return act
+
+
+cancel = _action(lifecycle.cancel, "The run is being cancelled; what it found stays.")
+pause = _action(lifecycle.request_pause, "The run pauses at its next checkpoint.")
+resume = _action(lifecycle.resume, "The run is in its queue again.")
+requeue = _action(lifecycle.requeue, "The run gets another try from its checkpoint.")
+
+
+def _plain_tab(
+    request: HttpRequest, run: Run, tab: str, context: dict[str, Any]
+) -> HttpResponse:
+    """Render a tab without charts; the tiles need the newest epoch only."""
+    newest = rows.read(run, run.epoch - 1) if run.epoch else []
+    point = newest[-1] if newest else None
+    return _tab(request, run, setting_of(run), point, tab, context)
+
+
+def _tab(
+    request: HttpRequest,
+    run: Run,
+    setting: Setting,
+    point: rows.Point | None,
+    tab: str,
+    context: dict[str, Any],
+) -> HttpResponse:
+    """Render a tab under the head that all tabs share."""
+    names = {
+        "detail" if name == "live" else name: label for name, label in TABS.items()
+    }
+    state = status(run)
+    context |= {
+        "run": run,
+        "status": state,
+        "tiles": tiles_of(run, setting, point),
+        "tabs": [
+            {
+                "href": reverse(f"runs:{name}", args=[run.uuid]),
+                "label": label,
+                "current": name == tab,
+            }
+            for name, label in TABS.items()
+        ],
+        "subtitle": _subtitle(run),
+        "setting": setting,
+        "table_dataset": benchmark.DATASETS[setting.dataset],
+        "may_act": can_act(request.user, run.job),
+        "ACTIVE": " ".join(sorted({*HELD, State.QUEUED, State.PAUSED})),
+        "ENDED_EARLY": " ".join(sorted(TERMINAL - {State.SUCCEEDED})),
+        "point": point,
+        "page_data": {
+            "stream": reverse("live:run", args=[run.uuid]),
+            "epochs": reverse("runs:epochs", args=[run.uuid]),
+            "after": point["epoch"] if point else 0,
+            "terminal": state["terminal"],
+            "operations": {
+                name: vars(operation_style(name, place))
+                for place, name in enumerate(setting.operations)
+            },
+            "columns": list(setting.operations),
+        },
+    }
+    return render(request, f"runs/{tab}.html", context)
+
+
+def _history(points: list[rows.Point]) -> list[dict[str, Any]]:
+    """Return what the epoch slider shows of each epoch."""
+    return [{name: each[name] for name in _IN_HISTORY} for each in thin(points)]
+
+
+def _subtitle(run: Run) -> str:
+    """Say what was searched, on what, with which samples."""
+    given = run.job.spec
+    sizes = (run.plan or {}).get("sizes", {})
+    parts = [
+        methods.get(given["method"]["name"]).label,
+        selections.get(given["selection"]["name"]).label,
+        dataset_label(given["dataset"]["name"]),
+    ]
+    if sizes:
+        parts.append(
+            " and ".join(f"{name} {n:,}" for name, n in sizes.items()) + " images"
+        )
+    return " · ".join(parts)
+
+
+def _selection_note(run: Run) -> str:
+    """Say in one line how samples are chosen."""
+    name = run.job.spec["selection"]["name"]
+    note = selections.get(name).summary.rstrip(".")
+    if (run.plan or {}).get("lower_bound"):
+        note += "; the plan is a lower bound, the class limit may keep more"
+    return note
+
+
+def _balances(points: list[rows.Point]) -> dict[str, str]:
+    """Return balance and limit of each set's last event, in words."""
+    found = {}
+    events = rows.last_events(points)
+    for name in ("T", "V"):
+        state = points[-1]["sets"].get(name) if points else None
+        words = f"balance b = {state['balance']:.3f}" if state else ""
+        limit = (events.get(name) or {}).get("limit")
+        found[name] = words + (f" · limit N = {limit:.2f}" if limit else "")
+    return found
+
+
+def _edges(setting: Setting, point: rows.Point) -> list[dict[str, Any]]:
+    """Return, per edge, what it takes, how strongly, and what came second."""
+    found = []
+    margins, entropy = point["margins"] or {}, point["entropy"] or {}
+    places: dict[str, int] = {}
+    for table, row, operation in point["cell"]:
+        place = places.setdefault(table, 0)
+        places[table] += 1
+        strengths = dict(
+            zip(setting.operations, point["strengths"][table][place], strict=False)
+        )
+        order = sorted(strengths, key=lambda name: -strengths[name])
+        second = next(name for name in order if name != operation)
+        found.append(
+            {
+                "row": row,
+                "operation": operation,
+                "label": operation_style(operation).label,
+                "strength": f"{strengths.get(operation, 0):.3f}",
+                "second": operation_style(second).label,
+                "second_strength": f"{strengths[second]:.3f}",
+                "margin": _number(margins.get(table, []), place),
+                "entropy": _number(entropy.get(table, []), place),
+            }
+        )
+    return found
+
+
+def _number(values: list[float], place: int) -> str:
+    return f"{values[place]:.4f}" if place < len(values) else "–"
+
+
+def _table_rows(setting: Setting, point: rows.Point) -> list[dict[str, Any]]:
+    """Return the table's values of the newest genotype per data set."""
+    return [
+        {
+            "label": benchmark.DATASETS[name],
+            "optimum": setting.optimum.get(name),
+            **values,
+        }
+        for name, values in (point["table"] or {}).items()
+    ]
+
+
+def _changes(points: list[rows.Point]) -> list[dict[str, Any]]:
+    """Return the epochs at which the genotype became another one, newest first."""
+    found: list[dict[str, Any]] = []
+    previous = None
+    for point in points:
+        if point["genotype"] != previous:
+            found.append(
+                {
+                    "epoch": point["epoch"],
+                    "genotype": point["genotype"],
+                    "skips": point["skips"],
+                    "valid": per_cent(point["inherited_accuracy"]),
+                    "table": (point["table"] or {}).get("cifar10"),
+                }
+            )
+        previous = point["genotype"]
+    return found[::-1][:100]
+
+
+app_name = "runs"
+urlpatterns = [
+    path("<uuid:uuid>/", live, name="detail"),
+    path("<uuid:uuid>/architecture/", architecture, name="architecture"),
+    path("<uuid:uuid>/log/", log, name="log"),
+    path("<uuid:uuid>/spec/", spec, name="spec"),
+    path("<uuid:uuid>/environment/", environment, name="environment"),
+    path("<uuid:uuid>/epochs/", epochs, name="epochs"),
+    path("<uuid:uuid>/cancel/", cancel, name="cancel"),
+    path("<uuid:uuid>/pause/", pause, name="pause"),
+    path("<uuid:uuid>/resume/", resume, name="resume"),
+    path("<uuid:uuid>/requeue/", requeue, name="requeue"),
+]

@@ -1,0 +1,1 @@
+"""What a run's page and its stream show, made from rows, without a request."""

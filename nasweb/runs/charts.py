@@ -1,0 +1,163 @@
+"""The charts of a run's page, and those that one epoch draws anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nasweb.figures import accuracy, alpha, curvature, magnitudes, samples, scores
+from nasweb.figures.theme import Figure, Point
+from searchjobs import benchmark
+from searchjobs.engine.data.source import sources
+from searchjobs.models import EpochRecord, Run
+
+from . import points as rows
+from .status import waiting
+from .tiles import EIGENVALUE_WINDOW, Tile, tiles
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the charts of a run need to know beside its epochs.
+
+    Attributes:
+        dataset: the table's data set to compare with: the one that is searched on
+            if the table has it, else CIFAR-10.
+        optimum: best test accuracy of the table per data set; empty without one.
+    """
+
+    epochs: int
+    edges: Mapping[str, Sequence[str]]
+    operations: Sequence[str]
+    classes: Sequence[str]
+    plan: Mapping[str, Any]
+    selection: str
+    eigenvalue_every: int
+    dataset: str
+    table_loaded: bool
+    optimum: Mapping[str, float]
+    waiting: str
+
+
+def setting_of(run: Run) -> Setting:
+    """Read the setting; two queries at most."""
+    spec = run.job.spec
+    space = benchmark.space_named(rows.space_name(run))
+    best = benchmark.optimum(space.name)
+    searched = str((spec.get("dataset") or {}).get("name", "")).replace("-", "")
+    return Setting(
+        epochs=run.epochs,
+        edges=run.structure.get("edges") or dict(space.tables),
+        operations=run.structure.get("operations") or list(space.operations),
+        classes=run.structure.get("classes") or [],
+        plan=run.plan,
+        selection=str((spec.get("selection") or {}).get("name", "full")),
+        eigenvalue_every=(spec.get("diagnostics") or {}).get("eigenvalue_every", 0),
+        dataset=searched if searched in benchmark.DATASETS else "cifar10",
+        table_loaded=bool(best),
+        optimum={
+            name: each.value for (name, split), each in best.items() if split == "test"
+        },
+        waiting=waiting(run),
+    )
+
+
+def charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
+    """Return every chart of the live tab by name."""
+    epochs, wait = setting.epochs, setting.waiting
+    last = points[-1] if points else None
+    return {
+        "accuracy": accuracy.accuracy(
+            points, epochs, setting.dataset, table=setting.table_loaded, waiting=wait
+        ),
+        "table": accuracy.table_accuracy(
+            points, epochs, setting.optimum, loaded=setting.table_loaded, waiting=wait
+        ),
+        "losses": accuracy.losses(points, epochs, waiting=wait),
+        "remaining": samples.remaining(points, epochs, setting.plan, waiting=wait),
+        "alpha": alpha.heatmap(last, setting.edges, setting.operations, waiting=wait),
+        "margins": alpha.margins(points, epochs, setting.edges, waiting=wait),
+        "magnitudes": magnitudes.magnitudes(
+            points, epochs, setting.operations, waiting=wait
+        ),
+        "eigenvalue": curvature.eigenvalue(
+            points, epochs, setting.eigenvalue_every, waiting=wait
+        ),
+        **set_charts(setting, last, rows.last_events(points), ("T", "V")),
+    }
+
+
+def set_charts(
+    setting: Setting,
+    point: Point | None,
+    events: Mapping[str, Mapping[str, Any]],
+    names: Sequence[str],
+) -> dict[str, Figure]:
+    """Return score histogram and class counts of the named sets."""
+    wait = setting.waiting
+    if point is not None:
+        wait = (
+            "This run uses every sample in every epoch: nothing is scored or pruned."
+            if setting.selection == "full"
+            else "No pruning event yet; the plan shows when the first is due."
+        )
+    found: dict[str, Figure] = {}
+    for name in names:
+        event = events.get(name)
+        state = point["sets"].get(name) if point else None
+        found[f"scores-{name}"] = scores.histogram(name, event, waiting=wait)
+        found[f"classes-{name}"] = samples.class_counts(
+            name, setting.classes, state, event, waiting=setting.waiting
+        )
+    return found
+
+
+def dataset_label(name: str) -> str:
+    """Return the data set's name for people."""
+    known = {source.name: source.label for source in sources.all()}
+    return known.get(name, name)
+
+
+def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
+    """Return the tiles for the run's newest epoch; one query."""
+    measured = EpochRecord.objects.filter(run=run, eigenvalue__isnull=False)
+    newest = measured.order_by("-epoch").values_list("eigenvalue", flat=True)
+    return tiles(
+        point,
+        sizes=setting.plan.get("sizes", {}),
+        dataset=setting.dataset,
+        dataset_label=benchmark.DATASETS[setting.dataset],
+        table_loaded=setting.table_loaded,
+        optimum=setting.optimum.get(setting.dataset),
+        eigenvalues=list(newest[: 2 * EIGENVALUE_WINDOW])[::-1],
+        eigenvalue_every=setting.eigenvalue_every,
+    )
+
+
+def epoch_messages(
+    run: Run, after: int, most: int | None = None
+) -> list[dict[str, Any]]:
+    """Return what the browser needs of each epoch later than ``after``.
+
+    ``charts`` holds those charts that cannot be extended and are drawn anew: scores
+    and classes of the sets that were pruned in this epoch, and both sets' classes at
+    the first epoch.  The tiles stand at the last message only.
+    """
+    points = rows.read(run, after)[:most]
+    if not points:
+        return []
+    setting = setting_of(run)
+    messages = []
+    for point in points:
+        names = list(point["events"]) if point["epoch"] > 1 else ["T", "V"]
+        messages.append(
+            {
+                "epoch": point["epoch"],
+                "point": point,
+                "charts": set_charts(setting, point, point["events"], names),
+                "tiles": [],
+            }
+        )
+    messages[-1]["tiles"] = tiles_of(run, setting, points[-1])
+    return messages

@@ -1,0 +1,152 @@
+"""One epoch as charts, streams and exports need it: rows in, a plain dict out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from searchjobs import benchmark
+from searchjobs.engine.contracts import Space
+from searchjobs.models import DatasetStatistics, EpochRecord, Run
+
+Point = dict[str, Any]
+Cell = list[tuple[str, str, str]]
+"""Table, row and operation of each edge, in the order of the alpha rows."""
+
+_FROM_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "valid_loss",
+    "valid_accuracy",
+    "inherited_accuracy",
+    "eigenvalue",
+    "alpha",
+    "strengths",
+    "magnitudes",
+    "genotype",
+    "skips",
+    "cost_units",
+    "seconds_search",
+    "seconds_evaluation",
+)
+_FROM_REPORT = (
+    "search_valid_accuracy",
+    "genotype_without_none",
+    "connected",
+    "nones",
+    "parameter_free",
+    "entropy",
+    "margins",
+    "alpha_travel",
+    "discretisation_gap",
+    "eigenvalue_absolute",
+    "weight_steps",
+    "architecture_steps",
+    "learning_rates",
+    "peak_memory_bytes",
+)
+
+
+def read(run: Run, after: int = 0) -> list[Point]:
+    """Return the points of a run's epochs later than ``after``, in order."""
+    records = list(
+        EpochRecord.objects.filter(run=run, epoch__gt=after)
+        .select_related("architecture")
+        .order_by("epoch")
+    )
+    statistics: dict[int, list[DatasetStatistics]] = {}
+    for row in DatasetStatistics.objects.filter(run=run, epoch__gt=after):
+        statistics.setdefault(row.epoch, []).append(row)
+    space = benchmark.space_named(space_name(run))
+    table = benchmark.lookup(space.name, {record.genotype for record in records})
+    share = run.baseline_units / run.epochs if run.epochs else 0.0
+    return [
+        point(
+            record,
+            statistics.get(record.epoch, []),
+            space,
+            table.get(record.genotype),
+            share,
+        )
+        for record in records
+    ]
+
+
+def point(
+    record: EpochRecord,
+    statistics: Iterable[DatasetStatistics],
+    space: Space,
+    entry: benchmark.TableEntry | None,
+    baseline_units_an_epoch: float,
+) -> Point:
+    """Return one epoch.
+
+    ``entry`` is what the benchmark table knows of the genotype;
+    ``baseline_units_an_epoch`` is the cost of an epoch without pruning, so
+    ``cost_share`` compares with the same search on all samples up to this epoch.
+    """
+    rows = list(statistics)
+    report = record.report or {}
+    baseline = baseline_units_an_epoch * record.epoch
+    architecture = record.architecture
+    return {
+        **{name: getattr(record, name) for name in _FROM_COLUMNS},
+        **{name: report.get(name) for name in _FROM_REPORT},
+        "sets": {
+            row.set: {
+                "remaining": row.remaining,
+                "class_counts": list(row.class_counts),
+                "balance": row.balance,
+            }
+            for row in rows
+        },
+        "events": {row.set: row.event for row in rows if row.event},
+        "cell": cell(space, record.genotype),
+        "cell_without_none": cell(space, report.get("genotype_without_none") or ""),
+        "parameters": architecture.parameters if architecture else None,
+        "flops": architecture.flops if architecture else None,
+        "index": architecture.index if architecture else None,
+        "table": table_values(entry) if entry else None,
+        "cost_share": record.cost_units / baseline if baseline else None,
+    }
+
+
+def last_events(points: Sequence[Point]) -> dict[str, Mapping[str, Any]]:
+    """Return the last pruning event of each set among these epochs."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for each in points:
+        found.update(each["events"])
+    return found
+
+
+def space_name(run: Run) -> str:
+    """Return the name of the search space in the run's spec."""
+    return str((run.job.spec.get("space") or {}).get("name", "nas-bench-201"))
+
+
+def table_values(entry: benchmark.TableEntry) -> dict[str, dict[str, float | None]]:
+    """Return per data set valid and test accuracy (per cent), and of the test value
+    its rank and its distance to the optimum (percentage points)."""
+    found: dict[str, dict[str, float | None]] = {}
+    for dataset in entry.datasets:
+        valid, test = entry.get(dataset, "valid"), entry.get(dataset, "test")
+        found[dataset] = {
+            "valid": valid.value if valid else None,
+            "test": test.value if test else None,
+            "rank": test.rank if test else None,
+            "of": test.of if test else None,
+            "distance": test.distance if test else None,
+        }
+    return found
+
+
+def cell(space: Space, architecture: str) -> Cell:
+    """Return every edge of an architecture; empty for the empty string."""
+    if not architecture:
+        return []
+    return [
+        (table, row, operation)
+        for table, operations in space.decode(architecture).items()
+        for row, operation in zip(space.tables[table], operations, strict=True)
+    ]

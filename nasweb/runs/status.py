@@ -1,0 +1,97 @@
+"""The state of a run in words: chip, place, progress, time left, error, log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from searchjobs.models import Run
+from searchjobs.states import APPEARANCE, HELD, TERMINAL, State
+
+from .words import duration
+
+
+def status(run: Run) -> dict[str, Any]:
+    """Return what the head of the page shows; ``run.job`` must be fresh."""
+    job = run.job
+    tone, sign = APPEARANCE[job.state]
+    return {
+        "state": job.state,
+        "label": _label(run),
+        "tone": tone,
+        "sign": sign,
+        "terminal": job.state in TERMINAL,
+        "where": _where(run),
+        "share": share_done(run),
+        "summary": _summary(run),
+        "error": job.error,
+        "waiting": waiting(run),
+        "epoch": run.epoch,
+        "log_tail": job.log_tail,
+    }
+
+
+def share_done(run: Run) -> float:
+    """Return the share of the search that is done, 0 to 1."""
+    if run.job.state == State.SUCCEEDED:
+        return 1.0
+    progress = run.job.progress or {}
+    inside = 0.0
+    if progress.get("epoch") == run.epoch + 1 and progress.get("steps"):
+        inside = min(1.0, progress.get("step", 0) / progress["steps"])
+    return min(1.0, (run.epoch + inside) / run.epochs) if run.epochs else 0.0
+
+
+def waiting(run: Run) -> str:
+    """Say why there is nothing to draw before the first epoch is finished."""
+    job = run.job
+    if job.state == State.QUEUED:
+        return (
+            f"The run waits in queue {job.queue.name}. The charts begin when its first "
+            "epoch is finished."
+        )
+    if job.state in TERMINAL:
+        return "The run ended before its first epoch was finished; its log says why."
+    if job.state not in HELD:
+        return "The run is paused. The charts begin when its first epoch is finished."
+    left = (job.progress or {}).get("seconds_left")
+    if left and run.epochs:
+        first = duration(left / run.epochs)
+        return f"No epoch has finished yet; the first takes about {first}."
+    return "No epoch has finished yet; the charts begin with the first."
+
+
+def _label(run: Run) -> str:
+    job = run.job
+    if job.cancel_requested and job.state in HELD:
+        return "cancelling"
+    return str(State(job.state).label)
+
+
+def _where(run: Run) -> str:
+    job = run.job
+    parts = [f"queue {job.queue.name}"]
+    if job.worker is not None and job.state in HELD:
+        parts.append(f"{job.worker.name} {job.slot}".strip())
+    if job.fence:
+        parts.append(f"attempt {job.fence}")
+    return " · ".join(parts)
+
+
+def _summary(run: Run) -> str:
+    job = run.job
+    progress = job.progress or {}
+    parts = [f"epoch {run.epoch} of {run.epochs}"]
+    phase = progress.get("phase", "search")
+    if job.state in HELD:
+        if phase != "search":
+            parts.append(phase)
+        if progress.get("seconds_left") is not None:
+            parts.append(f"{duration(progress['seconds_left'])} left")
+        if progress.get("samples_per_second"):
+            parts.append(f"{progress['samples_per_second']:,.0f} samples/s")
+    elif run.seconds_search:
+        parts.append(
+            f"{duration(run.seconds_search)} of search, "
+            f"{duration(run.seconds_evaluation)} of evaluation"
+        )
+    return " · ".join(parts)

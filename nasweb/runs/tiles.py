@@ -1,0 +1,170 @@
+"""The five tiles: one look tells whether the search is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from .words import per_cent
+
+COLLAPSED_SHARE = 2 / 3
+"""From this share of parameter-free edges on, the tile warns.  A search that
+collapses takes skip, pool and none alike, so all three are counted."""
+EIGENVALUE_WINDOW = 3
+"""Measurements on either side of the comparison that gives the trend."""
+
+
+class Tile(TypedDict):
+    key: str
+    label: str
+    value: str
+    unit: str
+    note: str
+    tone: str
+
+
+def tiles(
+    point: Mapping[str, Any] | None,
+    *,
+    sizes: Mapping[str, int],
+    dataset: str,
+    dataset_label: str,
+    table_loaded: bool,
+    optimum: float | None,
+    eigenvalues: Sequence[float],
+    eigenvalue_every: int,
+) -> list[Tile]:
+    """Return the tiles for the newest epoch; ``point`` is None before the first.
+
+    ``dataset`` is the key of the table's column, ``optimum``
+    its best test accuracy, ``eigenvalues`` the last measurements, oldest first.
+    """
+    return [
+        _genotype(point, dataset, dataset_label, table_loaded, optimum),
+        _samples(point, sizes),
+        _cost(point),
+        _parameter_free(point),
+        _eigenvalue(eigenvalues, eigenvalue_every),
+    ]
+
+
+def _tile(
+    key: str, label: str, value: str, note: str, *, unit: str = "", tone: str = ""
+) -> Tile:
+    return {
+        "key": key,
+        "label": label,
+        "value": value,
+        "unit": unit,
+        "note": note,
+        "tone": tone,
+    }
+
+
+def _genotype(
+    point: Mapping[str, Any] | None,
+    dataset: str,
+    dataset_label: str,
+    table_loaded: bool,
+    optimum: float | None,
+) -> Tile:
+    values = ((point or {}).get("table") or {}).get(dataset)
+    if values and values.get("test") is not None:
+        note = f"table look-up · rank {values['rank']:,} of {values['of']:,}"
+        if optimum is not None:
+            note += f" · optimum {optimum:.2f}"
+        return _tile(
+            "genotype",
+            f"Genotype now, {dataset_label} test",
+            f"{values['test']:.2f} %",
+            note,
+        )
+    inherited = (point or {}).get("inherited_accuracy")
+    if table_loaded:
+        note = "on V, weights of the supernet · this cell is not in the table"
+    else:
+        note = (
+            "on V, weights of the supernet · no table yet: "
+            "manage.py import_nasbench201 PATH"
+        )
+    if point is None and table_loaded:
+        note = "looked up in the table after each epoch"
+    return _tile("genotype", "Genotype now, not trained", per_cent(inherited), note)
+
+
+def _samples(point: Mapping[str, Any] | None, sizes: Mapping[str, int]) -> Tile:
+    total = sum(sizes.values())
+    if not total:
+        note = "known once the search has started"
+        return _tile("samples", "Samples that remain", "–", note)
+    left = dict(sizes)
+    for name, state in ((point or {}).get("sets") or {}).items():
+        left[name] = state["remaining"]
+    note = " · ".join(
+        f"{name} {left[name]:,} of {sizes[name]:,}" for name in sorted(sizes)
+    )
+    share = per_cent(sum(left.values()) / total)
+    return _tile("samples", "Samples that remain", share, note)
+
+
+def _cost(point: Mapping[str, Any] | None) -> Tile:
+    share = (point or {}).get("cost_share")
+    if point is None or share is None:
+        note = "counted in passes over samples, from the first epoch on"
+        return _tile("cost", "Search cost so far", "–", note)
+    note = (
+        f"of the same search without pruning · {point['cost_units']:,.0f} units "
+        "(forward passes of one sample)"
+    )
+    return _tile("cost", "Search cost so far", f"{share:.2f} ×", note)
+
+
+def _parameter_free(point: Mapping[str, Any] | None) -> Tile:
+    label = "Parameter-free operations"
+    if point is None:
+        return _tile(
+            "skips", label, "–", "skip, pool and none, from the first epoch on"
+        )
+    edges = len(point["cell"]) or 1
+    free = point.get("parameter_free") or 0
+    kinds = f"{point['skips']} skip, {point.get('nones') or 0} none"
+    if point.get("connected") is False:
+        note, tone = "output not connected to the input", "danger"
+    elif free >= edges:
+        note, tone = "collapsed: no edge holds weights", "danger"
+    elif free >= COLLAPSED_SHARE * edges:
+        note, tone = "close to collapse", "warning"
+    else:
+        note, tone = "no sign of collapse", ""
+    return _tile(
+        "skips",
+        label,
+        str(free),
+        f"{kinds} · {note}",
+        unit=f"of {edges} edges",
+        tone=tone,
+    )
+
+
+def _eigenvalue(values: Sequence[float], every: int) -> Tile:
+    label = "Dominant eigenvalue"
+    if not every:
+        return _tile("eigenvalue", label, "–", "switched off in this spec")
+    if not values:
+        return _tile(
+            "eigenvalue", label, "–", f"of the alpha Hessian, every {every} epochs"
+        )
+    newest = f"{values[-1]:.3g}"
+    window = EIGENVALUE_WINDOW
+    if len(values) < 2 * window:
+        note = f"alpha Hessian, fixed samples of V · {len(values)} measured"
+        return _tile("eigenvalue", label, newest, note)
+    before = sum(values[-2 * window : -window]) / window
+    now = sum(values[-window:]) / window
+    trend = "steady"
+    if abs(now - before) > 0.05 * max(abs(before), 1e-12):
+        trend = "rising" if now > before else "falling"
+    note = f"window {before:.3g} → {now:.3g} · {trend}"
+    return _tile(
+        "eigenvalue", label, newest, note, tone="warning" if trend == "rising" else ""
+    )

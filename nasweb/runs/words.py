@@ -1,0 +1,38 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time span with its two largest units: ``2 h 41 min``, ``12 s``."""
+    if seconds is None:
+        return "unknown"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 600:
+        return (
+            f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+        )
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def per_cent(share: float | None, digits: int = 1) -> str:
+    """Write a share of 0 to 1 in per cent."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def compact(number: float | None) -> str:
+    """Write a large number with its unit: ``1.29 M``; nothing for None."""
+    if number is None:
+        return ""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number:g}"
