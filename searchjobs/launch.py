@@ -1,0 +1,226 @@
+"""Launch an experiment: one spec, its seeds, and a queued job for each of them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models.functions import Now
+
+from . import audit, bell
+from .engine.plan import plan
+from .engine.problems import Problem, SpecError
+from .engine.spec import SearchSpec, validate
+from .models import Experiment, Job, Queue, Run, Team
+from .permissions import User, can_view, require_launch
+from .states import State
+from .workers import Device, queue_for
+
+MAX_SEEDS = 100
+#: A worker that was not seen for so long offers no GPU to "auto".
+WORKER_ALIVE = timedelta(minutes=5)
+_SEED_RULE = "Seeds are whole numbers such as 1, 2, 3 or a range such as 1-5"
+_LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the launch form starts from when an experiment is cloned."""
+
+    name: str
+    spec: dict[str, Any]
+    seeds: list[int]
+    tags: list[str]
+    notes: str
+
+
+def launch(
+    actor: User,
+    team: Team,
+    name: str,
+    spec: SearchSpec | Mapping[str, Any],
+    seeds: Sequence[int],
+    *,
+    queue: Queue | None = None,
+    priority: int = Job.Priority.NORMAL,
+    tags: Sequence[str] = (),
+    notes: str = "",
+) -> Experiment:
+    """Store an experiment with a run and a queued job for each seed, and wake slots.
+
+    Args:
+        actor: a member of the team.
+        team: to whom all rows belong.
+        name: what people call it.
+        spec: settings; the rest is filled with defaults.  Its seed is ignored.
+        seeds: one run each.
+        queue: None: the queue that fits the spec's device.
+        priority: of the jobs in their queue.
+        tags: to find it again.
+        notes: for people.
+
+    Raises:
+        PermissionDenied: the actor may not launch for this team.
+        SpecError: something is wrong; every problem as a sentence, and no row made.
+    """
+    require_launch(actor, team)
+    checked = _check(name, spec, seeds, tags)
+    chosen = _queue(checked, queue)
+    planned = plan(checked)
+    with transaction.atomic():
+        experiment = Experiment.objects.create(
+            team=team,
+            name=name.strip(),
+            spec=checked.model_dump(mode="json"),
+            fingerprint=checked.fingerprint(with_seed=False),
+            seeds=list(seeds),
+            tags=[tag.strip() for tag in tags],
+            notes=notes,
+            author_id=actor.pk,
+        )
+        position = time.time_ns() // 1_000_000  # room between for later reordering
+        jobs = Job.objects.bulk_create(
+            Job(
+                team=team,
+                author_id=actor.pk,
+                spec=checked.with_seed(seed).model_dump(mode="json"),
+                state=State.QUEUED,
+                queue=chosen,
+                priority=priority,
+                position=position,
+                queued=Now(),
+            )
+            for seed in seeds
+        )
+        Run.objects.bulk_create(
+            Run(
+                job=job,
+                experiment=experiment,
+                seed=seed,
+                epochs=planned.epochs,
+                plan=planned.model_dump(mode="json"),
+                baseline_units=planned.baseline_units,
+            )
+            for job, seed in zip(jobs, seeds, strict=True)
+        )
+        audit.record(
+            actor,
+            "launch",
+            experiment,
+            after={"name": experiment.name, "seeds": list(seeds)},
+        )
+        bell.wake(chosen.name, len(jobs))
+    return experiment
+
+
+def clone(actor: User, experiment: Experiment) -> Draft:
+    """Return what the launch form needs to launch the same again."""
+    if not can_view(actor, experiment):
+        raise PermissionDenied("This experiment belongs to a team that is not yours.")
+    return Draft(
+        name=experiment.name,
+        spec=dict(experiment.spec),
+        seeds=list(experiment.seeds),
+        tags=list(experiment.tags),
+        notes=experiment.notes,
+    )
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read ``1, 2, 3`` or ``1-5`` or both; SpecError, with sentences, otherwise."""
+    seeds: list[int] = []
+    for word in re.split(r"[,\s]+", re.sub(r"\s*-\s*", "-", text.strip())):
+        found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", word)
+        if found is None:
+            given = f"{word!r} is none." if word else "you gave none."
+            raise SpecError([Problem("seeds", f"{_SEED_RULE}; {given}")])
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            sentence = f"The range {word} runs backwards; write {last}-{first}."
+            raise SpecError([Problem("seeds", sentence)])
+        if last - first >= MAX_SEEDS:
+            raise SpecError([_too_many(last - first + 1)])
+        seeds.extend(range(first, last + 1))
+    if problem := _seed_problem(seeds):
+        raise SpecError([problem])
+    return seeds
+
+
+def _check(
+    name: str,
+    spec: SearchSpec | Mapping[str, Any],
+    seeds: Sequence[int],
+    tags: Sequence[str],
+) -> SearchSpec:
+    """Return the valid spec, or raise one SpecError with all that is wrong."""
+    problems = []
+    longest = Experiment._meta.get_field("name").max_length or 0
+    if not name.strip():
+        problems.append(Problem("name", "Give the experiment a name."))
+    elif len(name.strip()) > longest:
+        problems.append(Problem("name", f"Use at most {longest} characters in a name."))
+    if any(not tag.strip() or len(tag.strip()) > 40 for tag in tags):
+        problems.append(Problem("tags", "A tag has between 1 and 40 characters."))
+    if problem := _seed_problem(seeds):
+        problems.append(problem)
+    data = spec.model_dump(mode="json") if isinstance(spec, SearchSpec) else dict(spec)
+    try:
+        checked = validate(data)
+    except SpecError as error:
+        raise SpecError([*problems, *error.problems]) from None
+    if problems:
+        raise SpecError(problems)
+    return checked
+
+
+def _seed_problem(seeds: Sequence[int]) -> Problem | None:
+    if not seeds:
+        return Problem("seeds", f"{_SEED_RULE}; you gave none.")
+    if len(seeds) > MAX_SEEDS:
+        return _too_many(len(seeds))
+    wrong = next((s for s in seeds if not 0 <= s <= _LARGEST_SEED), None)
+    if wrong is not None:
+        sentence = f"A seed lies between 0 and {_LARGEST_SEED}; {wrong} does not."
+        return Problem("seeds", sentence)
+    twice = next((s for i, s in enumerate(seeds) if s in seeds[:i]), None)
+    if twice is not None:
+        sentence = f"Seed {twice} stands there twice and would give the same run twice."
+        return Problem("seeds", f"{sentence} Remove one.")
+    return None
+
+
+def _too_many(count: int) -> Problem:
+    return Problem(
+        "seeds",
+        f"{count} seeds are more than the {MAX_SEEDS} that one experiment may have; "
+        "launch several experiments.",
+    )
+
+
+def _queue(spec: SearchSpec, wanted: Queue | None) -> Queue:
+    """Return the wanted queue if it fits the spec's device, else one that does."""
+    device = spec.compute.device
+    if wanted is not None:
+        if device not in {"auto", wanted.device}:
+            sentence = (
+                f"The queue {wanted} is for the {wanted.get_device_display()}, but the "
+                f"spec asks for the device {device}; change one of them."
+            )
+            raise SpecError([Problem("queue", sentence)])
+        return wanted
+    if device == Device.GPU:
+        return queue_for(Device.GPU)
+    if device == "auto":
+        alive = Queue.objects.filter(
+            device=Device.GPU, workers__seen__gt=Now() - WORKER_ALIVE
+        )
+        found = alive.order_by("pk").first()
+        if found is not None:
+            return found
+    return queue_for(Device.CPU)

@@ -1,0 +1,251 @@
+"""Events -> rows: one transaction an epoch, refused if the lease is gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+
+from . import bell
+from .engine.events import (
+    EpochFinished,
+    Event,
+    Failed,
+    Finished,
+    Progress,
+    SamplesPruned,
+    Started,
+    StopSuggested,
+)
+from .lifecycle import move
+from .models import Architecture, DatasetStatistics, EpochRecord, Job, Run
+from .queueing import Claim
+from .states import HELD, State
+
+#: Progress is for the eye: more often would only load the database.
+PROGRESS_SECONDS = 0.9
+#: What an epoch record and its event call by the same name.
+COLUMNS = (
+    "train_loss",
+    "train_accuracy",
+    "valid_loss",
+    "valid_accuracy",
+    "inherited_accuracy",
+    "eigenvalue",
+    "alpha",
+    "strengths",
+    "magnitudes",
+    "genotype",
+    "skips",
+    "cost_units",
+    "seconds_search",
+    "seconds_evaluation",
+)
+#: What the summary row of a run takes over from each epoch.
+SUMMARY = (
+    "epoch",
+    "train_accuracy",
+    "valid_accuracy",
+    "inherited_accuracy",
+    "skips",
+    "cost_units",
+    "seconds_search",
+    "seconds_evaluation",
+)
+
+
+class StaleAttemptError(RuntimeError):
+    """Another attempt holds the job now: this one may write nothing more."""
+
+
+class Recorder:
+    """Write the events of one attempt; an epoch that is told twice stands once.
+
+    Attributes:
+        started: the engine of this attempt has begun.
+        finished: the search has told its result.
+        failure: the sentence of a Failed event, else empty.
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.run = Run.objects.only("uuid").get(job_id=claim.job_id)
+        epochs = EpochRecord.objects.filter(run=self.run)
+        self.known = set(epochs.values_list("epoch", flat=True))
+        self.started = False
+        self.finished = False
+        self.failure = ""
+        self._pruned: dict[str, SamplesPruned] = {}
+        self._architectures: dict[str, Architecture] = {}
+        self._told = 0.0
+
+    def replay(self, event: Event) -> None:
+        """Record what an earlier attempt told and perhaps nobody wrote down."""
+        if isinstance(event, Started):
+            self._pruned.clear()
+        elif not isinstance(event, Progress | Failed):
+            self.record(event)
+
+    def record(self, event: Event) -> None:
+        """Write one event.  Raises StaleAttemptError if the lease is another's."""
+        if isinstance(event, Progress):
+            self._progress(event)
+        elif isinstance(event, SamplesPruned):
+            self._pruned[event.set] = event
+        elif isinstance(event, EpochFinished):
+            if event.epoch not in self.known:
+                self._epoch(event)
+            self._pruned.clear()
+        elif isinstance(event, Started):
+            self._start(event)
+        elif isinstance(event, StopSuggested):
+            self._stop_suggested(event)
+        elif isinstance(event, Finished):
+            self._finish(event)
+        elif isinstance(event, Failed):
+            self.failure = event.sentence
+
+    def enter_running(self) -> None:
+        """Say that the job runs; nothing to do if it does already."""
+        with self._fenced() as state:
+            self._enter_running(state)
+
+    def _enter_running(self, state: str) -> None:
+        if state == State.STARTING:
+            move(self.claim.job_id, State.RUNNING, fence=self.claim.fence)
+
+    def _start(self, event: Started) -> None:
+        self._pruned.clear()
+        with self._fenced() as state:
+            self._enter_running(state)
+            Job.objects.filter(pk=self.claim.job_id).update(
+                environment=event.environment
+            )
+            Run.objects.filter(pk=self.run.pk).update(
+                epochs=event.epochs,
+                plan=event.plan.model_dump(mode="json"),
+                baseline_units=event.plan.baseline_units,
+                structure=event.model_dump(
+                    mode="json",
+                    include={
+                        "edges",
+                        "operations",
+                        "classes",
+                        "weight_count",
+                        "data_fingerprint",
+                    },
+                ),
+            )
+        self.started = True
+        bell.ring(self.run.uuid)
+
+    def _progress(self, event: Progress) -> None:
+        now = time.monotonic()
+        if now - self._told < PROGRESS_SECONDS:
+            return
+        self._told = now
+        written = Job.objects.filter(
+            pk=self.claim.job_id, fence=self.claim.fence, state__in=HELD
+        ).update(progress=event.model_dump(mode="json", exclude={"type"}))
+        if not written:
+            raise StaleAttemptError
+        bell.ring(self.run.uuid)
+
+    def _epoch(self, event: EpochFinished) -> None:
+        architecture = self._architecture(event.genotype)
+        with self._fenced():
+            EpochRecord.objects.create(
+                run=self.run,
+                epoch=event.epoch,
+                architecture=architecture,
+                report=event.model_dump(
+                    mode="json", exclude={"type", "epoch", *COLUMNS}
+                ),
+                **event.model_dump(mode="json", include=set(COLUMNS)),
+            )
+            DatasetStatistics.objects.bulk_create(
+                DatasetStatistics(
+                    run=self.run,
+                    epoch=event.epoch,
+                    set=name,
+                    remaining=state.remaining,
+                    class_counts=state.class_counts,
+                    balance=state.balance,
+                    event=self._pruning(name),
+                )
+                for name, state in event.sets.items()
+            )
+            self._summarise(event, architecture)
+        self.known.add(event.epoch)
+        bell.ring(self.run.uuid, str(event.epoch))
+
+    def _pruning(self, name: str) -> dict[str, Any] | None:
+        event = self._pruned.get(name)
+        return event.model_dump(mode="json", exclude={"type"}) if event else None
+
+    def _summarise(self, event: EpochFinished, architecture: Architecture) -> None:
+        values = event.model_dump(mode="json", include=set(SUMMARY))
+        if event.eigenvalue is not None:  # measured every few epochs only
+            values["eigenvalue"] = event.eigenvalue
+        for column, name in (("remaining_train", "T"), ("remaining_valid", "V")):
+            state = event.sets.get(name)  # type: ignore[call-overload]
+            values[column] = state.remaining if state else None
+        Run.objects.filter(pk=self.run.pk).update(architecture=architecture, **values)
+
+    def _stop_suggested(self, event: StopSuggested) -> None:
+        told = event.model_dump(mode="json", exclude={"type"})
+        with self._fenced():
+            record = EpochRecord.objects.only("report").get(
+                run=self.run, epoch=event.epoch
+            )
+            others = [
+                other
+                for other in record.report.get("stop_suggestions", [])
+                if other["rule"] != event.rule
+            ]
+            record.report["stop_suggestions"] = [*others, told]
+            record.save(update_fields=["report"])
+        bell.ring(self.run.uuid, str(event.epoch))
+
+    def _finish(self, event: Finished) -> None:
+        values: dict[str, Any] = {
+            "architectures": [
+                found.model_dump(mode="json") for found in event.architectures
+            ],
+            "cost_units": event.cost_units,
+            "seconds_search": event.seconds_search,
+            "seconds_evaluation": event.seconds_evaluation,
+        }
+        if event.architectures:
+            final = event.architectures[0].architecture
+            values["architecture"] = self._architecture(final)
+        with self._fenced():
+            Run.objects.filter(pk=self.run.pk).update(**values)
+        self.finished = True
+        bell.ring(self.run.uuid)
+
+    def _architecture(self, encoding: str) -> Architecture:
+        """Return the row of an architecture, outside of any lock: a new one is
+        described first (index, parameters, FLOPs)."""
+        if encoding not in self._architectures:
+            from .benchmark import resolve_one  # brings PyTorch: only when needed
+
+            space = self.claim.spec["space"]["name"]
+            self._architectures[encoding] = resolve_one(space, encoding)
+        return self._architectures[encoding]
+
+    @contextmanager
+    def _fenced(self) -> Iterator[str]:
+        """Open a transaction that holds the job's row; give its state."""
+        with transaction.atomic():
+            held = Job.objects.filter(
+                pk=self.claim.job_id, fence=self.claim.fence, state__in=HELD
+            )
+            states = held.select_for_update(no_key=True).values_list("state", flat=True)
+            found = list(states)
+            if not found:
+                raise StaleAttemptError
+            yield found[0]
