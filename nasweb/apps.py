@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import os
+
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class NaswebConfig(AppConfig):
     name = "nasweb"
     label = "nasweb"
     verbose_name = "nasweb"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  (registers them)
+
+        # The engine knows no Django: it learns from the environment where data lie.
+        os.environ["NASWEB_DATA_ROOT"] = str(settings.NASWEB_DATA_ROOT)

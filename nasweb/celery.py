@@ -6,12 +6,28 @@ A message says only "a slot may claim the next job": PostgreSQL owns the queue
 
 from __future__ import annotations
 
+import logging
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nasweb.settings.local")
 
 app = Celery("nasweb")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+logger = logging.getLogger(__name__)
+
+
+@signals.setup_logging.connect
+def keep_the_logging_of_the_settings(**_: Any) -> None:
+    """Stand in for Celery's own set-up; Django has done it (``LOGGING``)."""
+
+
+@signals.worker_ready.connect
+def say_that_it_is_ready(sender: Any, **_: Any) -> None:
+    """Tell the log, and the tests that wait for it, what this worker serves."""
+    queues = ", ".join(sorted(sender.task_consumer.queues, key=str))
+    logger.info("Ready: %s slots for %s", sender.pool.num_processes, queues)

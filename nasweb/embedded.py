@@ -147,6 +147,7 @@ def _prepare(home: Path) -> None:
             "shorter path."
         )
     (home / "log").mkdir(exist_ok=True)
+    _let_through(home)
     _hand_over(folder)
     _stop_stale(folder / "postgres.pid", ("postgres",))
     _stop_stale(folder / "redis.pid", ("redis", "valkey"))
@@ -176,7 +177,6 @@ def _start_postgres(home: Path, *, durable: bool) -> Server:
     data, folder = home / "postgres", socket_folder(home)
     binaries = _postgres_binaries(data)
     _let_through(binaries / "postgres")
-    _let_through(home)
     if not (data / "PG_VERSION").exists():
         _make_cluster(binaries, data)
     options = {

@@ -1,27 +1,44 @@
-"""The command lines of the processes that make an installation."""
+"""The processes of an installation: their command lines, and how to keep them.
+
+A child has a session of its own, so that Ctrl-C reaches only who started it, and
+dies with its parent, whatever kills the parent.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
 
+from searchjobs.bell import slots_queue
+
+from .embedded import die_with_parent
+
 HOUSEKEEPING = "housekeeping"
+CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "nasweb", "worker")
+FIRST_PORT, LAST_PORT = 8000, 8100
 
 
 def worker_command(*, name: str, slots: int = 0, queues: str = "") -> list[str]:
     """Return the worker that runs jobs: one slot a process of its pool.
 
-    ``queues`` are names of Queue rows, comma-separated: a slot is woken by messages
-    of the Celery queues of these names.
+    ``queues`` are names of Queue rows, comma-separated; empty: as the settings say.
     """
+    names = queues.split(",") if queues else settings.NASWEB_QUEUES
     return [
-        *(sys.executable, "-W", "ignore::celery.platforms.SecurityWarning"),
-        *("-m", "celery", "-A", "nasweb", "worker"),
-        *("--hostname", f"{name}@%h", "--pool", "prefork"),
+        *(*CELERY, "--hostname", f"{name}@%h", "--pool", "prefork"),
         *("--concurrency", str(slots or settings.NASWEB_SLOTS)),
-        *("--queues", queues or ",".join(settings.NASWEB_QUEUES)),
-        *("--loglevel", "INFO", "--without-mingle", "--without-gossip"),
+        *("--queues", ",".join(slots_queue(queue) for queue in names)),
+        *("--without-mingle", "--without-gossip"),
     ]
 
 
@@ -31,11 +48,8 @@ def housekeeping_command() -> list[str]:
     It is apart from the workers, whose slots are taken for hours by their jobs.
     """
     return [
-        *(sys.executable, "-W", "ignore::celery.platforms.SecurityWarning"),
-        *("-m", "celery", "-A", "nasweb", "worker"),
-        *("--hostname", f"{HOUSEKEEPING}@%h", "--pool", "solo", "--beat"),
-        *("--queues", HOUSEKEEPING, "--loglevel", "WARNING"),
-        *("--without-mingle", "--without-gossip", "--without-heartbeat"),
+        *(*CELERY, "--hostname", f"{HOUSEKEEPING}@%h", "--pool", "solo", "--beat"),
+        *("--queues", HOUSEKEEPING, "--without-mingle", "--without-gossip"),
     ]
 
 
@@ -47,3 +61,84 @@ def site_command(host: str, port: int) -> list[str]:
         *("--no-access-log", "--lifespan", "off"),
         *("--timeout-graceful-shutdown", "2"),  # live streams never end by themselves
     ]
+
+
+class PortError(Exception):
+    """There is no port for the site; the message is one sentence."""
+
+
+def choose_port(host: str, wanted: int) -> int:
+    """Return the wanted port if it is free, or without a wish the first free one."""
+    if wanted:
+        if not _is_free(host, wanted):
+            raise PortError(
+                f"Port {wanted} is in use; stop what uses it, or set PORT to another."
+            )
+        return wanted
+    for port in range(FIRST_PORT, LAST_PORT):
+        if _is_free(host, port):
+            return port
+    raise PortError(
+        f"All ports from {FIRST_PORT} to {LAST_PORT - 1} are in use, or {host} is not "
+        "an address of this machine; set PORT or NASWEB_BIND."
+    )
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+@dataclass
+class Child:
+    """A process that we keep; ``say`` gets its output line by line."""
+
+    name: str
+    command: list[str]
+    folder: Path
+    say: Callable[[str, str], None]
+    process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "C_FORCE_ROOT": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+        threading.Thread(target=self._relay, args=[self.process], daemon=True).start()
+
+    def _relay(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip():
+                self.say(self.name, line.rstrip())
+
+    def has_ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def stop(self, seconds: float) -> None:
+        """Ask the process to end, wait, and end its whole session if it does not."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.say(self.name, f"did not end within {seconds:g} s: killed")
+        with suppress(ProcessLookupError):  # whatever is left of its session
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

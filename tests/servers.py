@@ -41,8 +41,8 @@ def databases() -> Iterator[None]:
     try:
         with embedded.servers(
             home,
-            postgres=not settings.DATABASE_URL,
-            redis=embedded.redis_url(home) == settings.REDIS_URL,
+            postgres=settings.NASWEB_OWN_POSTGRES,
+            redis=settings.NASWEB_OWN_REDIS,
             durable=False,
         ):
             yield
@@ -162,7 +162,7 @@ def running_worker(
         def ready() -> bool:
             text = log.read_text(errors="replace")
             assert process.poll() is None, f"the worker ended:\n{text}"
-            return " ready." in text
+            return "Ready:" in text
 
         wait_until(ready, seconds=60, what="the worker")
         yield process

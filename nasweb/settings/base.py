@@ -24,7 +24,7 @@ NASWEB_DATA_ROOT = env.path("NASWEB_DATA_ROOT", NASWEB_HOME / "data")
 NASWEB_LEASE_SECONDS = env.integer("NASWEB_LEASE_SECONDS", 60, least=2, most=86_400)
 #: A supervisor renews its lease and reads the columns of cancel and pause so often.
 NASWEB_BEAT_SECONDS = env.integer("NASWEB_BEAT_SECONDS", 15, least=1, most=3_600)
-#: Queue rows (and Celery queues of the same names) that this worker serves.
+#: Queue rows that a worker of this machine serves.
 NASWEB_QUEUES = env.names("NASWEB_QUEUES") or (
     ["gpu", "cpu"] if gpus_found() else ["cpu"]
 )
@@ -34,6 +34,9 @@ NASWEB_SLOTS = env.integer("NASWEB_SLOTS", gpus_found() or 1, least=1, most=256)
 # Servers --------------------------------------------------------------------------
 DATABASE_URL = env.secret("DATABASE_URL")
 REDIS_URL = env.secret("REDIS_URL")
+#: Which servers `manage.py up` and the tests start themselves.
+NASWEB_OWN_POSTGRES = not DATABASE_URL
+NASWEB_OWN_REDIS = not REDIS_URL
 if DATABASE_URL:
     DATABASES: dict[str, Any] = {"default": database(DATABASE_URL)}
 if REDIS_URL:
@@ -51,7 +54,6 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: the schedule is static
@@ -86,6 +88,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Every view needs a log-in unless it says `login_not_required`.
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -147,8 +151,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {
-        "nasweb": {"level": "INFO"},
-        "searchjobs": {"level": "INFO"},
-    },
+    "loggers": {"nasweb": {"level": "INFO"}, "searchjobs": {"level": "INFO"}},
 }

@@ -11,6 +11,10 @@ from .parsers import local_secret
 SECRET_KEY = env.secret("SECRET_KEY") or local_secret(NASWEB_HOME / "secret_key")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.names("NASWEB_HOSTS")]
 
+# Where the site of `manage.py up` listens; port 0: 8000, or the next that is free.
+NASWEB_BIND = env.text("NASWEB_BIND", "127.0.0.1")
+NASWEB_PORT = env.integer("PORT", 0, most=65_535)
+
 # Without addresses of their own, these are the servers that `manage.py up` starts.
 # Their addresses are known before they run, so that any other management command
 # finds them while `make run` is up.
