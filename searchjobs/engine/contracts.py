@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from .problems import Problem, SpecError
 from .registry import Options, Part, Registry
 
 if TYPE_CHECKING:
     from .data.dataset import ResidentImages
     from .events import EpochFinished, Event
-    from .problems import Problem
     from .seeding import Streams
     from .spec import SearchSpec
 
@@ -83,7 +83,15 @@ class Supernet(nn.Module):
         ``eager`` is the reference; a backend that cannot run here raises
         ``SpecError`` with a sentence.
         """
-        raise NotImplementedError
+        if backend != "eager":
+            raise SpecError(
+                [
+                    Problem(
+                        "compute.backend",
+                        f"This search space has no {backend} backend; choose eager.",
+                    )
+                ]
+            )
 
 
 class Space(Part, ABC):
