@@ -40,7 +40,7 @@ def open_pth(path: Path) -> Table:
 
 
 def _loaded(path: Path) -> Any:
-    allowed = [(stand_in, name) for name, stand_in in ALLOWED.items()]
+    allowed: list[Any] = [(stand_in, name) for name, stand_in in ALLOWED.items()]
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from django.core.cache import cache
 from django.core.management import call_command
 
+from searchjobs.benchmark import lookup
 from searchjobs.benchmark_import.restricted_unpickler import restricted_loads
 from searchjobs.engine.spaces.nas_bench_201.encoding import all_architectures
 from searchjobs.models import Architecture, BenchmarkResult
@@ -167,6 +169,12 @@ def test_the_real_table_has_the_best_cells_and_the_all_skip_cell_as_published():
         if key[1:] == ("cifar10", "test", "200")
     ]
     assert (trials.count(3), trials.count(2)) == (8_169, 7_456)
+    cache.clear()
+    entry = lookup("nas-bench-201", [all_architectures()[1835]]).popitem()[1]
+    skip = entry.get("cifar10", "test")
+    assert skip.of == 15_625
+    assert 14_000 < skip.rank < 15_625
+    assert skip.distance == pytest.approx(94.37 - 54.30, abs=0.011)
 
 
 # NATS-Bench folder ------------------------------------------------------------------
@@ -202,7 +210,7 @@ def made_up_folder(folder: Path) -> Path:
     contents = {"meta": {"meta_archs": list(all_architectures())}}
     for index in (2, 40):
         contents[f"{index:06d}"] = {
-            "200": files.full_record(index, 60.0 + index),
+            "200": files.full_record(index, 50.0 + index),
             "12": files.less_record(index, 20.0 + index),
         }
     for name, content in contents.items():
@@ -215,9 +223,9 @@ def test_a_folder_with_some_architectures_is_imported_as_far_as_it_goes(tmp_path
     answer = run_import(made_up_folder(tmp_path / "NATS-tss"))
     assert "Imported 2 of 15,625 architectures (14 accuracies)" in answer
     values = stored()
-    assert values[40, "cifar10", "valid", "200"] == (100.0, 2)
+    assert values[40, "cifar10", "valid", "200"] == (90.0, 2)
     assert values[40, "cifar10", "valid", "12"] == (60.0, 1)
-    assert values[2, "imagenet16", "test", "200"] == (64.0, 1)
+    assert values[2, "imagenet16", "test", "200"] == (54.0, 1)
 
 
 # Official .pth ----------------------------------------------------------------------
