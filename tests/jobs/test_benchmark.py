@@ -27,9 +27,10 @@ NAMES = all_architectures()
 
 
 @pytest.fixture(autouse=True)
-def fresh_cache():
-    cache.clear()
-    yield
+def real_cache(settings):
+    """The cache of the site; elsewhere in the tests nothing is cached."""
+    backend = "django.core.cache.backends.locmem.LocMemCache"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "benchmark"}}
     cache.clear()
 
 
