@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.platforms import SecurityWarning
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nasweb.settings.local")
 
 app = Celery("nasweb")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+# Celery warns a worker of root against pickle; ours takes nothing but JSON.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 logger = logging.getLogger(__name__)
 
@@ -29,5 +34,5 @@ def keep_the_logging_of_the_settings(**_: Any) -> None:
 @signals.worker_ready.connect
 def say_that_it_is_ready(sender: Any, **_: Any) -> None:
     """Tell the log, and the tests that wait for it, what this worker serves."""
-    queues = ", ".join(sorted(sender.task_consumer.queues, key=str))
+    queues = ", ".join(sorted(queue.name for queue in sender.task_consumer.queues))
     logger.info("Ready: %s slots for %s", sender.pool.num_processes, queues)

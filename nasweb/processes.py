@@ -109,7 +109,7 @@ class Child:
         self.process = subprocess.Popen(
             self.command,
             cwd=self.folder,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "C_FORCE_ROOT": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

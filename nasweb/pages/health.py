@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import redis
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -12,16 +10,18 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from nasweb import __version__
+
 
 @login_not_required
 @never_cache
 @require_safe
-def healthz(request: HttpRequest) -> JsonResponse:
+def healthz(_request: HttpRequest) -> JsonResponse:
     """Answer 200 if PostgreSQL and Redis answer, else 503; says which does not."""
     parts = {"database": _database_answers(), "redis": _redis_answers()}
     status = 200 if all(parts.values()) else 503
     said = {name: "ok" if fine else "unreachable" for name, fine in parts.items()}
-    return JsonResponse({**said, "version": version("nasweb")}, status=status)
+    return JsonResponse({**said, "version": __version__}, status=status)
 
 
 def _database_answers() -> bool:

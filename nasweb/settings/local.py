@@ -24,4 +24,5 @@ if not REDIS_URL:
     REDIS_URL = embedded.redis_url(NASWEB_HOME)
     CELERY_BROKER_URL = broker_url(REDIS_URL)
 
+STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True  # straight from the source folders: nothing to collect

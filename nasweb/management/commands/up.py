@@ -9,7 +9,6 @@ import urllib.error
 import urllib.request
 from argparse import ArgumentParser
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,15 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
-from nasweb import embedded, first_start, processes
+from nasweb import __version__, embedded, first_start, processes
 from nasweb.processes import Child
 from searchjobs.engine.problems import SpecError
+from searchjobs.engine.spec import load_yaml
 from searchjobs.launch import launch
 from searchjobs.models import Team
 
 EXAMPLE = Path("examples") / "bdp_digits.yaml"
+EXAMPLE_NAME = "BDP on digits (example)"
 SITE_SECONDS = 90.0
 #: A child that ends sooner than this after its start is not started again.
 SHORT_LIFE_SECONDS = 10.0
@@ -60,9 +61,7 @@ class Command(BaseCommand):
     def run(self, stack: ExitStack, *, example: bool) -> None:
         """Start everything in order; ``stack`` stops it in the reverse order."""
         port = processes.choose_port(settings.NASWEB_BIND, settings.NASWEB_PORT)
-        self.say(
-            "nasweb", f"version {version('nasweb')}, data in {settings.NASWEB_HOME}"
-        )
+        self.say("nasweb", f"version {__version__}, data in {settings.NASWEB_HOME}")
         stack.enter_context(
             embedded.servers(
                 settings.NASWEB_HOME,
@@ -85,9 +84,11 @@ class Command(BaseCommand):
         self.watch(children)
 
     def launch_example(self, admin: User, team: Team) -> None:
+        """Launch the example search, so that the first page is alive."""
         text = (settings.BASE_DIR / EXAMPLE).read_text(encoding="utf-8")
         try:
-            launch(admin, team, text, name="BDP on digits (example)")
+            spec = load_yaml(text)
+            launch(admin, team, EXAMPLE_NAME, spec, [spec.seed], tags=["example"])
         except SpecError as error:
             self.say("nasweb", f"the example search was not launched: {error}")
 
