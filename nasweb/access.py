@@ -1,4 +1,4 @@
-"""Which team's work a request is about, and what the user may open.
+"""Which team's work a request is about, and what its user may open.
 
 An object of a team to which the user does not belong does not exist for them: the
 answer is 404, never 403, so nothing can be learnt from an address.
@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 
 from searchjobs.models import Experiment, Run, Team
+from searchjobs.permissions import visible
 
 SESSION_KEY = "team"
 
 
 def teams_of(request: HttpRequest) -> list[Team]:
     """Return the user's teams, in order of name; read once a request."""
-    if not request.user.is_authenticated:
-        return []
     if not hasattr(request, "_teams"):
-        request._teams = list(_teams_seen_by(request.user))  # type: ignore[attr-defined]
+        request._teams = list(visible(Team, request.user))  # type: ignore[attr-defined]
     return request._teams  # type: ignore[attr-defined, no-any-return]
 
 
@@ -33,20 +30,10 @@ def current_team(request: HttpRequest) -> Team | None:
     return next((t for t in teams if t.pk == chosen), teams[0] if teams else None)
 
 
-def experiments_seen_by(user: User | AnonymousUser) -> QuerySet[Experiment]:
-    """Return the experiments of all teams of the user."""
-    return Experiment.objects.filter(team__in=_teams_seen_by(user))
-
-
-def runs_seen_by(user: User | AnonymousUser) -> QuerySet[Run]:
-    """Return the runs of all teams of the user."""
-    return Run.objects.filter(experiment__team__in=_teams_seen_by(user))
-
-
 def experiment_or_404(request: HttpRequest, uuid: UUID) -> Experiment:
     """Return the experiment with its team and author."""
     found = (
-        experiments_seen_by(request.user)
+        visible(Experiment, request.user)
         .select_related("team", "author")
         .filter(uuid=uuid)
         .first()
@@ -59,7 +46,7 @@ def experiment_or_404(request: HttpRequest, uuid: UUID) -> Experiment:
 def run_or_404(request: HttpRequest, uuid: UUID) -> Run:
     """Return the run with its job, queue, worker, experiment and team."""
     found = (
-        runs_seen_by(request.user)
+        visible(Run, request.user)
         .select_related("job__queue", "job__worker", "experiment__team", "architecture")
         .filter(uuid=uuid)
         .first()
@@ -67,10 +54,3 @@ def run_or_404(request: HttpRequest, uuid: UUID) -> Run:
     if found is None:
         raise Http404("There is no such run in your teams.")
     return found
-
-
-def _teams_seen_by(user: User | AnonymousUser) -> QuerySet[Team]:
-    """An administrator of the installation sees every team."""
-    if user.is_superuser:
-        return Team.objects.all()
-    return Team.objects.filter(memberships__user_id=user.pk)

@@ -11,6 +11,8 @@ urlpatterns = [
     path("", home.index, name="home"),
     path("now/", home.now, name="home-now"),
     path("experiments/", include("nasweb.pages.experiments")),
+    path("runs/", include("nasweb.pages.runs")),
+    path("live/", include("nasweb.live")),
     path("queues/", include("nasweb.pages.queues")),
     path("accounts/", include(accounts.urlpatterns)),
     path("teams/switch/", accounts.switch_team, name="team-switch"),

@@ -1,0 +1,300 @@
+"""Launch a search: the form, its parts that are drawn anew, and the preview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from nasweb import access, estimates, spec_fields, spec_form
+from nasweb.plan_chart import chart
+from nasweb.spec_fields import Field, Option
+from nasweb.spec_form import Values
+from searchjobs import launch as launching
+from searchjobs.engine.plan import plan
+from searchjobs.engine.problems import Problem, SpecError
+from searchjobs.engine.recipes import all_recipes, recipe
+from searchjobs.engine.spec import SearchSpec, validate
+from searchjobs.models import Experiment, Job, Queue, Team
+from searchjobs.permissions import can_launch, visible
+
+#: Fields of the form that are no part of the spec.
+ABOUT = ("name", "seeds", "queue", "priority", "tags", "notes")
+
+
+@dataclass
+class Draft:
+    """What stands in the form: the spec's values, and what is about them."""
+
+    values: Values
+    about: dict[str, str]
+    unfolded: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    spec: SearchSpec | None = None
+
+    @property
+    def seeds(self) -> list[int]:
+        try:
+            return launching.parse_seeds(self.about["seeds"])
+        except SpecError:
+            return []
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """Show the form; on POST launch, or show it again with what is wrong."""
+    team = _team(request)
+    if request.method != "POST":
+        return _page(request, team, _first_draft(request))
+    draft = _read(request.POST)
+    if "refresh" in request.POST:
+        return _page(request, team, draft)
+    if spec_form.choices_differ(request.POST):
+        messages.warning(
+            request,
+            "A choice changed the settings that follow from it. Look at them, then "
+            "launch.",
+        )
+        return _page(request, team, draft)
+    _judge(draft)
+    if draft.problems or draft.spec is None:
+        return _page(request, team, draft, status=422)
+    try:
+        experiment = _launch(request, team, draft)
+    except SpecError as error:
+        draft.problems = error.problems
+        return _page(request, team, draft, status=422)
+    runs = list(experiment.runs.values_list("uuid", flat=True))
+    if len(runs) == 1:
+        return redirect("runs:detail", runs[0])
+    return redirect("experiments:detail", experiment.uuid)
+
+
+@require_POST
+def fields(request: HttpRequest) -> HttpResponse:
+    """Draw the fields anew after a choice; nothing is judged yet."""
+    _team(request)
+    return render(request, "launch/_fields.html", _form_context(_read(request.POST)))
+
+
+@require_POST
+def preview(request: HttpRequest) -> HttpResponse:
+    """Draw what the search would do; wrong values say that it must wait."""
+    _team(request)
+    draft = _read(request.POST)
+    context = {**_preview_context(request, draft), "with_label": True}
+    return render(request, "launch/_preview.html", context)
+
+
+@require_POST
+def spec_yaml(request: HttpRequest) -> HttpResponse:
+    """Give the spec as a file, complete, as the engine's command line reads it."""
+    team = _team(request)
+    draft = _read(request.POST)
+    _judge(draft, check_data=False)
+    if draft.spec is None:
+        return _page(request, team, draft, status=422)
+    seeds = draft.seeds
+    spec = draft.spec.with_seed(seeds[0]) if seeds else draft.spec
+    response = HttpResponse(spec.to_yaml(), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = 'inline; filename="spec.yaml"'
+    return response
+
+
+def read_tags(text: str) -> list[str]:
+    """Read words with commas between them, each once, in the order given."""
+    return list(dict.fromkeys(tag.strip() for tag in text.split(",") if tag.strip()))
+
+
+def _team(request: HttpRequest) -> Team:
+    team = access.current_team(request)
+    if team is None or not can_launch(request.user, team):
+        raise PermissionDenied(
+            "You may not launch searches for this team. Ask one of its maintainers to "
+            "make you a member."
+        )
+    return team
+
+
+def _first_draft(request: HttpRequest) -> Draft:
+    """Start from an experiment, a preset, or the first preset."""
+    if "from" in request.GET:
+        try:
+            experiment = visible(Experiment, request.user).get(uuid=request.GET["from"])
+        except (Experiment.DoesNotExist, ValidationError):
+            raise Http404("There is no such experiment in your teams.") from None
+        cloned = launching.clone(request.user, experiment)
+        spec = validate(cloned.spec, check_data=False)
+        about = {
+            "name": cloned.name,
+            "seeds": ", ".join(str(seed) for seed in cloned.seeds),
+            "tags": ", ".join(cloned.tags),
+            "notes": cloned.notes,
+        }
+        return Draft(spec_form.from_spec(spec), _about(about))
+    presets = all_recipes()
+    preset = recipe(request.GET.get("preset", presets[0].name))
+    if preset is None:
+        raise Http404("There is no preset of this name.")
+    spec = validate(preset.spec, check_data=False)
+    seeds = ", ".join(str(seed) for seed in preset.seeds)
+    return Draft(spec_form.from_spec(spec), _about({"seeds": seeds}))
+
+
+def _about(given: Mapping[str, str]) -> dict[str, str]:
+    start = {"seeds": "1", "priority": str(int(Job.Priority.NORMAL))}
+    return {name: given.get(name, start.get(name, "")) for name in ABOUT}
+
+
+def _read(post: Mapping[str, str]) -> Draft:
+    unfolded = post.get("unfolded") == "1"
+    return Draft(spec_form.from_browser(post), _about(post), unfolded)
+
+
+def _judge(draft: Draft, *, check_data: bool = True) -> None:
+    """Validate the spec and the seeds; keep every problem and the spec if sound."""
+    draft.problems = []
+    try:
+        launching.parse_seeds(draft.about["seeds"])
+    except SpecError as error:
+        draft.problems += error.problems
+    try:
+        data = spec_form.to_data(draft.values)
+        draft.spec = validate(data, check_data=check_data)
+    except SpecError as error:
+        draft.problems += error.problems
+
+
+def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
+    assert draft.spec is not None
+    about = draft.about
+    queue = None
+    if about["queue"]:
+        queue = Queue.objects.filter(name=about["queue"]).first()
+        if queue is None:
+            raise SpecError([Problem("queue", "This queue is gone; choose another.")])
+    try:
+        priority = Job.Priority(int(about["priority"]))
+    except ValueError:
+        sentence = "Priority must be low, normal or high; choose one."
+        raise SpecError([Problem("priority", sentence)]) from None
+    return launching.launch(
+        request.user,
+        team,
+        about["name"].strip() or _suggested_name(draft.values),
+        draft.spec,
+        draft.seeds,
+        queue=queue,
+        priority=priority,
+        tags=read_tags(about["tags"]),
+        notes=about["notes"].strip(),
+    )
+
+
+def _page(
+    request: HttpRequest, team: Team, draft: Draft, status: int = 200
+) -> HttpResponse:
+    context = {
+        **_form_context(draft),
+        **_preview_context(request, draft),
+        "team": team,
+        "presets": all_recipes(),
+        "preset": request.GET.get("preset", all_recipes()[0].name),
+        "cloned": "from" in request.GET,
+    }
+    return render(request, "launch/new.html", context, status=status)
+
+
+def _form_context(draft: Draft) -> dict[str, Any]:
+    own = [problem for problem in draft.problems if problem.field in ABOUT]
+    others = [problem for problem in draft.problems if problem.field not in ABOUT]
+    form = spec_fields.form(draft.values, others)
+    return {
+        "form": form,
+        "about": _about_fields(draft, own),
+        "wrong": len(draft.problems),
+        "unfolded": draft.unfolded or form.advanced_wrong,
+        "suggested_name": _suggested_name(draft.values),
+    }
+
+
+def _about_fields(draft: Draft, problems: list[Problem]) -> dict[str, Field]:
+    def made(name: str, label: str, kind: spec_fields.Kind, **more: Any) -> Field:
+        errors = tuple(p.sentence for p in problems if p.field == name)
+        value = draft.about[name]
+        return Field(name, label, kind, value, errors=errors, **more)
+
+    queues = [Option("", "automatic")]
+    queues += [
+        Option(queue.name, f"{queue.name}{' (paused)' if queue.paused else ''}")
+        for queue in Queue.objects.all()
+    ]
+    return {
+        "name": made(
+            "name", "Name", "text", help="left empty, it is made from the choices"
+        ),
+        "seeds": made(
+            "seeds", "Seeds", "text", help="one run each; shown as mean ± std"
+        ),
+        "queue": made(
+            "queue",
+            "Queue",
+            "select",
+            help="automatic: a GPU queue whose worker answers, else the CPU's",
+            options=tuple(queues),
+        ),
+        "priority": made(
+            "priority",
+            "Priority",
+            "select",
+            help="inside the queue",
+            options=tuple(Option(str(v), t) for v, t in Job.Priority.choices),
+        ),
+        "tags": made("tags", "Tags", "text", help="words with commas between them"),
+        "notes": made("notes", "Notes", "area", help="for your team", wide=True),
+    }
+
+
+def _preview_context(request: HttpRequest, draft: Draft) -> dict[str, Any]:
+    """What the search would do and cost, or why that cannot be said yet."""
+    seeds = draft.seeds
+    try:
+        spec = validate(spec_form.to_data(draft.values))
+        planned = plan(spec)
+    except SpecError as error:
+        return {
+            "faults": [problem.sentence for problem in error.problems],
+            "seed_count": len(seeds),
+        }
+    return {
+        "plan": planned,
+        "chart": chart(planned),
+        "final": {name: counts[-1] for name, counts in planned.remaining.items()},
+        "final_share": _share_left(planned.remaining, planned.sizes),
+        "steps": sum(planned.weight_steps) + sum(planned.architecture_steps),
+        "expected": estimates.seconds(request.user, spec, planned),
+        "seed_count": len(seeds),
+    }
+
+
+def _suggested_name(values: Values) -> str:
+    """Return a name in the papers' manner: ``DARTS + BDP · CIFAR-10``."""
+    method, selection, dataset = (
+        spec_fields.chosen_part(section, values)
+        for section in ("method", "selection", "dataset")
+    )
+    if not (method and selection and dataset):
+        return ""
+    by = [method.label] if selection.name == "full" else [method.label, selection.label]
+    short = [label.partition(":")[0].partition(",")[0].strip() for label in by]
+    return f"{' + '.join(short)} · {dataset.label}"
+
+
+def _share_left(remaining: Mapping[Any, list[int]], sizes: Mapping[Any, int]) -> float:
+    return sum(counts[-1] for counts in remaining.values()) / sum(sizes.values())

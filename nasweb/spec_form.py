@@ -1,0 +1,155 @@
+"""The launch form's values: from a spec, from a browser, and back to a spec.
+
+Values travel as text under dotted names (``training.weight_lr``), the same paths
+that ``Problem.field`` carries.  Which names there are follows from the choices (the
+search space, the data set ...): each chosen part brings the options of its model.
+How the fields are drawn stands in ``spec_fields``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from searchjobs.engine.spec import PARTS, RECIPES, SearchSpec
+
+Values = dict[str, str]
+
+#: Parts of a spec that are one choice among registered parts.
+CHOICES = ("space", "dataset", "method", "selection", "derivation")
+#: Parts of a spec that always have the same settings.
+SECTIONS = ("split", "augmentation", "training", "diagnostics", "compute")
+RECIPE = "training.recipe"
+#: What the other settings depend on: which there are, and their defaults.
+DECISIVE = (*(f"{name}.name" for name in CHOICES), RECIPE)
+#: Prefix of the hidden fields that tell which choices the reader was shown.
+SHOWN = "shown."
+
+
+def from_spec(spec: SearchSpec) -> Values:
+    """Return every value of the form for a whole spec."""
+    content = spec.model_dump(mode="json")
+    values = {f"{name}.name": str(content[name]["name"]) for name in CHOICES}
+    for path, _ in settings(values):
+        section, _, name = path.partition(".")
+        values[path] = as_text(content[section][name])
+    return values
+
+
+def from_browser(given: Mapping[str, str]) -> Values:
+    """Return the form's values from what a browser sent; what is missing is default.
+
+    Where a choice differs from the one that the reader was shown, settings that
+    still stood at the default of the old choice move to that of the new one; what
+    the reader has typed stays.
+    """
+    chosen = {path: given[path] for path in DECISIVE if path in given}
+    values = defaults(chosen)
+    shown = {path: given[SHOWN + path] for path in DECISIVE if given.get(SHOWN + path)}
+    before = defaults(shown) if shown else values
+    for path, default in values.items():
+        if path not in given:
+            continue
+        text = given[path].strip()
+        untouched = path not in DECISIVE and text == before.get(path)
+        values[path] = default if untouched else text
+    return values
+
+
+def choices_differ(given: Mapping[str, str]) -> bool:
+    """Say whether the reader made a choice whose settings they have not seen."""
+    return any(
+        given.get(path, "") != given[SHOWN + path]
+        for path in DECISIVE
+        if SHOWN + path in given
+    )
+
+
+def defaults(chosen: Mapping[str, str]) -> Values:
+    """Return what the settings are if only the choices are made."""
+    values = {}
+    for name in CHOICES:
+        path = f"{name}.name"
+        values[path] = chosen.get(path) or _default_choice(name)
+    for path, info in settings(values):
+        values[path] = as_text(info.get_default(call_default_factory=True))
+    source = _part("dataset", values)
+    for name, value in source.augmentation.items():
+        values[f"augmentation.{name}"] = as_text(value)
+    if chosen.get(RECIPE):
+        values[RECIPE] = chosen[RECIPE]
+    for section, settled in RECIPES.get(values[RECIPE], {}).items():
+        for name, value in settled.items():
+            if f"{section}.{name}" in values:
+                values[f"{section}.{name}"] = as_text(value)
+    return values
+
+
+def to_data(values: Values) -> dict[str, Any]:
+    """Return the mapping that ``searchjobs.engine.spec.validate`` judges."""
+    data: dict[str, Any] = {name: {"name": values[f"{name}.name"]} for name in CHOICES}
+    for path, info in settings(values):
+        section, _, name = path.partition(".")
+        data.setdefault(section, {})[name] = from_text(info, values[path])
+    return data
+
+
+def settings(values: Mapping[str, str]) -> list[tuple[str, FieldInfo]]:
+    """Return path and definition of every setting under the present choices."""
+    models: dict[str, type[BaseModel]] = {
+        **{name: _part(name, values).Options for name in CHOICES},
+        **{name: SearchSpec.model_fields[name].annotation for name in SECTIONS},
+    }
+    return [
+        (f"{section}.{name}", info)
+        for section, model in models.items()
+        for name, info in model.model_fields.items()
+        if not (section in CHOICES and name == "name")
+    ]
+
+
+def as_text(value: Any) -> str:
+    """Write a value as the form shows it."""
+    if value is None or value == ():
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(as_text(part) for part in value)
+    return str(value)
+
+
+def from_text(info: FieldInfo, text: str) -> Any:
+    """Return what validation shall see: lists are split, an empty field of a
+    setting that may be left open is None; numbers stay text, so that a wrong one
+    is quoted as it was typed."""
+    options = get_args(info.annotation)
+    if text == "" and NoneType in options:
+        return None
+    if is_list(info):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def is_list(info: FieldInfo) -> bool:
+    """Say whether a setting holds several values."""
+    candidates = (info.annotation, *get_args(info.annotation))
+    return any(get_origin(each) in {list, tuple} for each in candidates)
+
+
+def _part(name: str, values: Mapping[str, str]) -> Any:
+    """The chosen part; an unknown name gets the default one's fields, and its
+    sentence from validation."""
+    try:
+        return PARTS[name].get(values[f"{name}.name"])
+    except KeyError:
+        return PARTS[name].get(_default_choice(name))
+
+
+def _default_choice(name: str) -> str:
+    default = SearchSpec.model_fields[name].default
+    return str(default["name"])

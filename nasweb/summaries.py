@@ -1,0 +1,155 @@
+"""Runs as rows of tables: progress, table accuracies, cost; mean and deviation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from searchjobs import benchmark
+from searchjobs.benchmark import TableEntry, TableValue
+from searchjobs.models import Run
+from searchjobs.states import HELD, TERMINAL, State
+
+#: Columns of the benchmark table, in the order in which papers print them.
+COLUMNS = tuple(
+    (dataset, split, f"{name} {split}")
+    for dataset, name in benchmark.DATASETS.items()
+    for split in ("valid", "test")
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run with what the table knows of its present architecture."""
+
+    run: Run
+    entry: TableEntry | None
+
+    @property
+    def state(self) -> str:
+        return self.run.job.state
+
+    @property
+    def active(self) -> bool:
+        return self.state in HELD
+
+    @property
+    def over(self) -> bool:
+        return self.state in TERMINAL
+
+    @property
+    def share(self) -> float:
+        """Part of the search that is done, 0 to 1, inside the epoch included."""
+        return share_done(self.run)
+
+    @property
+    def seconds_left(self) -> float | None:
+        if not self.active:
+            return None
+        return self.run.job.progress.get("seconds_left")
+
+    @property
+    def cost_share(self) -> float | None:
+        """Cost so far against the whole search on all samples."""
+        if not self.run.baseline_units:
+            return None
+        return self.run.cost_units / self.run.baseline_units
+
+    @property
+    def values(self) -> list[TableValue | None]:
+        """The table's columns, None where it has no value."""
+        if self.entry is None:
+            return [None] * len(COLUMNS)
+        return [self.entry.get(dataset, split) for dataset, split, _ in COLUMNS]
+
+    @property
+    def headline(self) -> TableValue | None:
+        """CIFAR-10 test accuracy, the number that papers lead with."""
+        return self.entry.get("cifar10", "test") if self.entry else None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean over ``n`` runs and the sample deviation (n - 1), None for one run."""
+
+    mean: float
+    deviation: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the runs that succeeded have in common."""
+
+    n: int
+    columns: list[Spread | None]
+    inherited: Spread | None
+    cost_share: Spread | None
+    seconds: Spread | None
+
+
+def share_done(run: Run) -> float:
+    """Return the part of a search that is done, 0 to 1."""
+    if run.job.state == State.SUCCEEDED:
+        return 1.0
+    progress = run.job.progress
+    steps = progress.get("steps") or 0
+    inside = (progress.get("step", 0) / steps) if steps else 0.0
+    begun = max(progress.get("epoch", 1) - 1 + inside, run.epoch)
+    return min(begun / run.epochs, 1.0) if run.epochs else 0.0
+
+
+def rows(runs: Iterable[Run]) -> list[Row]:
+    """Return a row for each run, looked up together: two queries a space at most.
+
+    The runs come with their ``job`` and ``architecture`` selected.
+    """
+    runs = list(runs)
+    by_space: dict[str, set[str]] = {}
+    for run in runs:
+        if run.architecture is not None:
+            space, encoding = run.architecture.space, run.architecture.encoding
+            by_space.setdefault(space, set()).add(encoding)
+    found = {
+        (space, encoding): entry
+        for space, encodings in by_space.items()
+        for encoding, entry in benchmark.lookup(space, encodings).items()
+    }
+    return [
+        Row(
+            run,
+            found.get((run.architecture.space, run.architecture.encoding))
+            if run.architecture
+            else None,
+        )
+        for run in runs
+    ]
+
+
+def summary(of: Sequence[Row]) -> Summary:
+    """Return mean and deviation over the runs that succeeded."""
+    done = [row for row in of if row.state == State.SUCCEEDED]
+    return Summary(
+        n=len(done),
+        columns=[
+            spread(value.value for value in column if value)
+            for column in zip(*(row.values for row in done), strict=True)
+        ]
+        or [None] * len(COLUMNS),
+        inherited=spread(
+            100 * row.run.inherited_accuracy
+            for row in done
+            if row.run.inherited_accuracy is not None
+        ),
+        cost_share=spread(row.cost_share for row in done if row.cost_share is not None),
+        seconds=spread(row.run.seconds_search for row in done),
+    )
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """Return mean, sample deviation and n; None without a value."""
+    known = list(values)
+    if not known:
+        return None
+    return Spread(mean(known), stdev(known) if len(known) > 1 else None, len(known))

@@ -1,0 +1,90 @@
+"""Numbers for people: durations, shares, accuracies, counts of operations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+
+from nasweb.figures.theme import operation_style
+from searchjobs import benchmark
+from searchjobs.models import Architecture
+
+register = template.Library()
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Write seconds as people say them: 58 s, 41 min, 2 h 41 min, 3 d 4 h."""
+    if seconds is None:
+        return "–"
+    seconds = max(float(seconds), 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """Write how long ago a moment was."""
+    if moment is None:
+        return "never"
+    return f"{duration(round((timezone.now() - moment).total_seconds()))} ago"
+
+
+@register.filter
+def percent(share: float | None, digits: int = 0) -> str:
+    """Write a share of 0 to 1 as a percentage with a thin space."""
+    if share is None:
+        return "–"
+    return f"{100 * share:.{digits}f} %"
+
+
+@register.filter
+def accuracy(value: float | None) -> str:
+    """Write an accuracy that is already in per cent."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+@register.filter
+def times(share: float | None) -> str:
+    """Write a ratio: 0.58."""
+    return "–" if share is None else f"{share:.2f}"
+
+
+@register.filter
+def thousandths(share: float | None) -> int:
+    """A share as the value of a progress bar of 1,000 parts."""
+    return round(1000 * (share or 0.0))
+
+
+@register.inclusion_tag("_genotype.html")
+def genotype(architecture: Architecture | None) -> dict[str, Any]:
+    """An architecture as counts of its operations, most frequent first."""
+    if architecture is None:
+        return {"operations": []}
+    space = benchmark.space_named(architecture.space)
+    counts = Counter(
+        operation
+        for row in space.decode(architecture.encoding).values()
+        for operation in row
+    )
+    return {
+        "encoding": architecture.encoding,
+        "operations": [
+            {"name": name, "label": operation_style(name).label, "count": count}
+            for name, count in counts.most_common()
+        ],
+    }

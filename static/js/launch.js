@@ -1,0 +1,24 @@
+// The launch form keeps its folded settings as the reader left them when a choice
+// draws the fields anew, tells the preview, and brings a fault into view.
+(function () {
+  "use strict";
+  const state = document.getElementById("unfolded");
+
+  // "toggle" does not bubble, so it is caught on its way down.
+  document.addEventListener("toggle", function (event) {
+    if (event.target.id === "advanced") {
+      state.value = event.target.open ? "1" : "";
+    }
+  }, true);
+
+  document.body.addEventListener("htmx:afterSwap", function (event) {
+    if (event.detail.target.id === "launch-fields") {
+      document.body.dispatchEvent(new CustomEvent("fields-drawn"));
+    }
+  });
+
+  const faults = document.getElementById("faults");
+  if (faults) {
+    faults.focus();
+  }
+})();
