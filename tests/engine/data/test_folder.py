@@ -1,0 +1,170 @@
+"""A folder of images, written with Pillow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from searchjobs.engine.data.source import DataError, sources
+
+Folder = sources.get("folder")
+
+
+def options(path: Path | str, **given: Any) -> Any:
+    return Folder.Options(path=str(path), **given)
+
+
+def picture(seed: int, width: int = 8, height: int = 8) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Three cats and four dogs, 8x8, without loss."""
+    root = tmp_path / "pets"
+    for name, count in (("dog", 4), ("cat", 3)):
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            image = Image.fromarray(picture(number))
+            image.save(root / name / f"{number}.png")
+    return root
+
+
+def test_each_sub_folder_is_a_class_in_the_order_of_names(tree: Path) -> None:
+    images = Folder.load(options(tree, image_size=8))
+
+    assert images.classes == ("cat", "dog")
+    assert images.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    expected = torch.from_numpy(picture(2)).permute(2, 0, 1)
+    assert torch.equal(images.pixels[2], expected)
+    assert torch.equal(images.pixels[5], expected)
+
+
+def test_looking_counts_without_decoding(tree: Path) -> None:
+    (tree / "cat" / "9.png").write_bytes(b"no image at all")
+
+    summary = Folder.look(options(tree))
+
+    assert summary.class_counts == (4, 4)
+    assert summary.image_size == 32
+
+
+def test_looking_again_sees_a_new_image(tree: Path) -> None:
+    assert Folder.look(options(tree)).images == 7
+    Image.fromarray(picture(5)).save(tree / "cat" / "5.png")
+    os.utime(tree / "cat", (1, 1))
+
+    assert Folder.look(options(tree)).images == 8
+
+
+def test_a_train_folder_inside_is_used(tree: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    tree.rename(outer / "train")
+    (outer / "test" / "cat").mkdir(parents=True)
+
+    assert Folder.look(options(outer)).classes == ("cat", "dog")
+
+
+def test_per_class_and_classes_choose_before_anything_is_decoded(tree: Path) -> None:
+    (tree / "dog" / "zz.png").write_bytes(b"broken, but beyond the first three")
+    (tree / "bird").mkdir()
+    (tree / "bird" / "0.png").write_bytes(b"broken, but not chosen")
+
+    images = Folder.load(options(tree, classes="dog, cat", per_class=3))
+
+    assert images.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_images_of_any_shape_become_squares_of_the_size(tree: Path) -> None:
+    Image.fromarray(picture(7, width=16, height=8)).save(tree / "cat" / "wide.png")
+
+    images = Folder.load(options(tree, image_size=4))
+
+    assert images.pixels.shape == (8, 3, 4, 4)
+    centre = picture(7, width=16, height=8)[:, 4:12].astype(float)
+    averaged = centre.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3))
+    found = images.pixels[3].permute(1, 2, 0).numpy().astype(float)
+    assert np.abs(found - averaged).max() <= 0.5
+
+
+def test_grey_and_palette_images_become_colours(tree: Path) -> None:
+    grey = Image.fromarray(picture(3)).convert("L")
+    grey.save(tree / "cat" / "grey.png")
+    Image.fromarray(picture(3)).convert("P").save(tree / "cat" / "palette.gif")
+
+    images = Folder.load(options(tree, image_size=8))
+
+    shades = torch.from_numpy(np.array(grey))
+    assert torch.equal(images.pixels[3], shades.expand(3, -1, -1))
+
+
+def test_a_photograph_is_turned_upright(tree: Path) -> None:
+    image = Image.fromarray(picture(3))
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    image.save(tree / "cat" / "turned.png", exif=exif)
+
+    images = Folder.load(options(tree, image_size=8))
+
+    expected = torch.from_numpy(picture(3)).permute(2, 0, 1).flip(1, 2)
+    assert torch.equal(images.pixels[3], expected)
+
+
+def test_broken_images_are_counted_and_the_first_are_named(tree: Path) -> None:
+    for number in range(7):
+        (tree / "dog" / f"bad{number}.jpg").write_bytes(b"\xff\xd8\xff broken")
+
+    with pytest.raises(DataError) as caught:
+        Folder.load(options(tree))
+
+    sentence = str(caught.value)
+    assert sentence.startswith("7 images cannot be read (bad0.jpg, bad1.jpg, ")
+    assert "bad6" not in sentence
+    assert caught.value.field == "path"
+
+
+def test_an_image_cut_off_in_the_middle_is_refused(tree: Path) -> None:
+    whole = (tree / "dog" / "0.png").read_bytes()
+    (tree / "dog" / "0.png").write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(DataError, match=r"One image cannot be read \(0.png\)"):
+        Folder.load(options(tree))
+
+
+def test_more_than_8_bits_a_channel_are_not_silently_clipped(tree: Path) -> None:
+    deep = Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16))
+    deep.save(tree / "cat" / "deep.png")
+
+    with pytest.raises(DataError, match=r"deep\.png"):
+        Folder.load(options(tree))
+
+
+def test_a_folder_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is no folder .*nowhere") as caught:
+        Folder.look(options(tmp_path / "nowhere"))
+    assert caught.value.field == "path"
+
+
+def test_no_path_at_all_says_what_to_give() -> None:
+    with pytest.raises(DataError, match="give the folder"):
+        Folder.look(options(""))
+
+
+def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No class is found"):
+        Folder.look(options(tmp_path))
+
+
+def test_an_empty_class_is_named(tree: Path) -> None:
+    (tree / "bird").mkdir()
+
+    with pytest.raises(DataError, match="'bird' has no images"):
+        Folder.look(options(tree))
