@@ -12,6 +12,7 @@ urlpatterns = [
     path("now/", home.now, name="home-now"),
     path("experiments/", include("nasweb.pages.experiments")),
     path("runs/", include("nasweb.pages.runs")),
+    path("compare/", include("nasweb.pages.compare")),
     path("live/", include("nasweb.live")),
     path("queues/", include("nasweb.pages.queues")),
     path("accounts/", include(accounts.urlpatterns)),

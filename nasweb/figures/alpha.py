@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .theme import (
+    CLEAR,
     DASHES,
     GROUPS,
     HEAT,
@@ -23,6 +24,14 @@ from .theme import (
 #: The scale is the same at every epoch and for every run, so that colours can be
 #: compared; it spends most of its steps below one half, where softmax values live.
 HEAT_STOPS = (0.0, 0.2, 0.35, 0.6, 1.0)
+
+_BOX = {
+    "type": "rect",
+    "xref": "x",
+    "yref": "y",
+    "line": {"color": INK, "width": 2.5},
+    "fillcolor": CLEAR,
+}
 
 
 def rows_of(edges: Mapping[str, Sequence[str]]) -> list[str]:
@@ -81,6 +90,7 @@ def heatmap(
     )
     shape["margin"] = {"l": 44, "r": 8, "t": 6, "b": 28}
     shape["shapes"] = boxes(point, operations)
+    shape["meta"] = {"box": _BOX}
     return figure([trace], shape, "" if values else waiting)
 
 
@@ -90,15 +100,11 @@ def boxes(point: Point | None, operations: Sequence[str]) -> list[dict[str, Any]
     chosen = [choice[-1] for choice in point["cell"]] if point else []
     return [
         {
-            "type": "rect",
-            "xref": "x",
-            "yref": "y",
+            **_BOX,
             "x0": columns[name] - 0.5,
             "x1": columns[name] + 0.5,
             "y0": row - 0.5,
             "y1": row + 0.5,
-            "line": {"color": INK, "width": 2.5},
-            "fillcolor": "rgba(0,0,0,0)",
         }
         for row, name in enumerate(chosen)
         if name in columns

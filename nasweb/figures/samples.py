@@ -131,7 +131,17 @@ def class_counts(
     else:
         shape = layout({**named, "nticks": 20}, counts)
     shape |= {"barmode": "stack", "bargap": 0.25, "uirevision": f"classes of {label}"}
-    return figure(bars, shape, "" if kept else waiting)
+    return figure(bars, shape, "" if kept else waiting, _balance(state, event))
+
+
+def _balance(state: Mapping[str, Any] | None, event: Mapping[str, Any] | None) -> str:
+    """Say b of BDP Eq. 5 now and N of Eq. 6 at the last event."""
+    if not state:
+        return ""
+    words = f"{state['remaining']:,} samples · balance b = {state['balance']:.3f}"
+    if event is not None and event.get("limit") is not None:
+        words += f" · limit N = {event['limit']:.2f} at epoch {event['epoch']}"
+    return words
 
 
 def _bars(

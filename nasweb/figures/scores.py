@@ -43,7 +43,19 @@ def histogram(name: str, event: Mapping[str, Any] | None, *, waiting: str) -> Fi
                 "line": {"color": INK, "width": 1.5, "dash": "dot"},
             }
         ]
-    return figure(bars, shape)
+    return figure(bars, shape, note=_note(event))
+
+
+def _note(event: Mapping[str, Any]) -> str:
+    """Say what the event did, and whether low scores meant easy or never learned."""
+    ends = {"low": "lowest", "high": "highest", "random": "random"}
+    words = (
+        f"epoch {event['epoch']}: {event['removed']:,} of {event['before']:,} pruned, "
+        f"{ends.get(event['criterion'], event['criterion'])} scores"
+    )
+    if event.get("correlation") is not None:
+        words += f" · Spearman with mean error {event['correlation']:+.2f}"
+    return words
 
 
 def _bars(

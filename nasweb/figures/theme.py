@@ -183,7 +183,11 @@ def layout(
 
 
 def figure(
-    data: list[dict[str, Any]], shape: dict[str, Any], empty: str = ""
+    data: list[dict[str, Any]], shape: dict[str, Any], empty: str = "", note: str = ""
 ) -> Figure:
-    """Return a figure; ``empty`` is the sentence that stands there without data."""
-    return {"data": data, "layout": shape, "empty": empty}
+    """Return a figure.
+
+    ``empty`` is the sentence that stands there without data, ``note`` a line under
+    the chart's title that changes with its data.
+    """
+    return {"data": data, "layout": shape, "empty": empty, "note": note}

@@ -70,7 +70,6 @@ def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "figures": figures,
         "history": _history(points),
         "selection_note": _selection_note(run),
-        "balance": _balances(points),
     }
     return _tab(
         request, run, setting, points[-1] if points else None, "detail", context
@@ -94,6 +93,7 @@ def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
         if last and last["parameters"]
         else "",
         "flops": compact(last["flops"]) if last and last["flops"] else "",
+        "inherited": per_cent((last or {}).get("inherited_accuracy")),
         "changes": _changes(points),
         "derived": run.architectures,
     }
@@ -191,9 +191,6 @@ def _tab(
     context: dict[str, Any],
 ) -> HttpResponse:
     """Render a tab under the head that all tabs share."""
-    names = {
-        "detail" if name == "live" else name: label for name, label in TABS.items()
-    }
     state = status(run)
     context |= {
         "run": run,
@@ -257,18 +254,6 @@ def _selection_note(run: Run) -> str:
     if (run.plan or {}).get("lower_bound"):
         note += "; the plan is a lower bound, the class limit may keep more"
     return note
-
-
-def _balances(points: list[rows.Point]) -> dict[str, str]:
-    """Return balance and limit of each set's last event, in words."""
-    found = {}
-    events = rows.last_events(points)
-    for name in ("T", "V"):
-        state = points[-1]["sets"].get(name) if points else None
-        words = f"balance b = {state['balance']:.3f}" if state else ""
-        limit = (events.get(name) or {}).get("limit")
-        found[name] = words + (f" · limit N = {limit:.2f}" if limit else "")
-    return found
 
 
 def _edges(setting: Setting, point: rows.Point) -> list[dict[str, Any]]:

@@ -1,0 +1,202 @@
+"""Compare runs: groups that differ by nothing but the seed, mean and spread, what
+each had found when it had cost as much as the cheapest."""
+
+from __future__ import annotations
+
+import statistics
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Axis = Literal["epoch", "cost", "seconds"]
+AXES: dict[str, tuple[str, str]] = {
+    "epoch": ("epoch", "Epochs"),
+    "cost": ("cost units (forward passes of one sample)", "Cost units"),
+    "seconds": ("seconds of search", "Seconds"),
+}
+MEASURES: dict[str, tuple[str, str]] = {
+    "table": ("genotype by table", "trained accuracy of the genotype: a look-up"),
+    "inherited": ("derived cell", "inherited weights, probe samples of V: not trained"),
+    "supernet": ("supernet", "probe samples of V"),
+}
+MOST_GRID_POINTS = 300
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is compared of one epoch.  Accuracies are per cent."""
+
+    epoch: int
+    cost: float
+    seconds: float
+    supernet: float | None
+    inherited: float | None
+    remaining: float | None
+    """Share of the samples of T and V that remains, per cent."""
+    skips: int
+    genotype: str
+    table: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+    def at(self, axis: str) -> float:
+        return float(
+            {"epoch": self.epoch, "cost": self.cost, "seconds": self.seconds}[axis]
+        )
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a comparison, with its steps in order of epochs."""
+
+    uuid: str
+    seed: int
+    state: str
+    cost_share: float | None
+    """Cost against the same search without pruning up to the same epoch."""
+    cell: Sequence[tuple[str, str, str]]
+    steps: Sequence[Step]
+
+    @property
+    def last(self) -> Step | None:
+        return self.steps[-1] if self.steps else None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that are read together."""
+
+    label: str
+    spec: Mapping[str, Any]
+    members: Sequence[Member]
+
+    @property
+    def n(self) -> int:
+        return len(self.members)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation of n values; None of either without."""
+
+    n: int
+    mean: float | None
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Band:
+    """A curve with its spread: where all runs of a group have a value."""
+
+    x: list[float]
+    mean: list[float]
+    deviation: list[float]
+    n: int
+
+
+def spread(values: Iterable[float | None]) -> Spread:
+    """Return mean and sample standard deviation (n - 1) of those that are there."""
+    found = [value for value in values if value is not None]
+    if not found:
+        return Spread(0, None, None)
+    deviation = statistics.stdev(found) if len(found) > 1 else None
+    return Spread(len(found), statistics.fmean(found), deviation)
+
+
+def value_of(measure: str, dataset: str) -> Callable[[Step], float | None]:
+    """Return the function that reads a measure from a step."""
+    if measure == "table":
+        return lambda step: step.table.get(dataset, {}).get("test")
+    if measure == "inherited":
+        return lambda step: step.inherited
+    return lambda step: step.supernet
+
+
+def band(
+    members: Sequence[Member], axis: str, value: Callable[[Step], float | None]
+) -> Band | None:
+    """Return mean and deviation over the runs along an axis.
+
+    A run's value holds until its next epoch.  The curve spans what all runs share,
+    so that no mean changes because a run is missing from it; None if they share
+    nothing.
+    """
+    curves = []
+    for member in members:
+        steps = [(step.at(axis), value(step)) for step in member.steps]
+        known = [(x, y) for x, y in steps if y is not None]
+        if known:
+            curves.append(([x for x, _ in known], [y for _, y in known]))
+    if not curves:
+        return None
+    first = max(xs[0] for xs, _ in curves)
+    last = min(xs[-1] for xs, _ in curves)
+    grid = sorted({x for xs, _ in curves for x in xs if first <= x <= last})
+    grid = _thin(grid)
+    if not grid:
+        return None
+    columns = [[ys[bisect_right(xs, x) - 1] for xs, ys in curves] for x in grid]
+    return Band(
+        grid,
+        [statistics.fmean(column) for column in columns],
+        [statistics.stdev(column) if len(column) > 1 else 0.0 for column in columns],
+        len(curves),
+    )
+
+
+def _thin(grid: list[float]) -> list[float]:
+    if len(grid) <= MOST_GRID_POINTS:
+        return grid
+    step = (len(grid) - 1) / (MOST_GRID_POINTS - 1)
+    return [grid[round(place * step)] for place in range(MOST_GRID_POINTS)]
+
+
+def cheapest(groups: Sequence[Group]) -> float | None:
+    """Return the smallest of the groups' mean costs; None before any epoch."""
+    costs = [spread(m.last.cost for m in g.members if m.last).mean for g in groups]
+    known = [cost for cost in costs if cost is not None]
+    return min(known) if known else None
+
+
+def at_cost(member: Member, budget: float) -> Step | None:
+    """Return the last epoch that a run could pay; None if not even the first."""
+    affordable = [step for step in member.steps if step.cost <= budget * (1 + 1e-9)]
+    return affordable[-1] if affordable else None
+
+
+def summary(group: Group, step_of: Callable[[Member], Step | None]) -> dict[str, Any]:
+    """Return one row of the table: a Spread for each column.
+
+    ``step_of`` says which epoch of a run counts: its last, or that at equal cost.
+    """
+    steps = [step for step in map(step_of, group.members) if step is not None]
+    datasets = dict.fromkeys(name for step in steps for name in step.table)
+    return {
+        "label": group.label,
+        "n": group.n,
+        "epoch": spread(step.epoch for step in steps),
+        "cost": spread(step.cost for step in steps),
+        "cost_share": spread(m.cost_share for m in group.members),
+        "seconds": spread(step.seconds for step in steps),
+        "supernet": spread(step.supernet for step in steps),
+        "inherited": spread(step.inherited for step in steps),
+        "skips": spread(float(step.skips) for step in steps),
+        "table": {
+            name: {
+                split: spread(step.table.get(name, {}).get(split) for step in steps)
+                for split in ("valid", "test")
+            }
+            for name in datasets
+        },
+    }
+
+
+def operation_shares(group: Group, operations: Sequence[str]) -> dict[str, list[float]]:
+    """Return, per edge, the share of the group's runs that take each operation."""
+    taken: dict[str, list[str]] = {}
+    for member in group.members:
+        for _, row, operation in member.cell:
+            taken.setdefault(row, []).append(operation)
+    return {
+        row: [names.count(operation) / len(names) for operation in operations]
+        for row, names in taken.items()
+    }

@@ -1,0 +1,269 @@
+// The page of a run: draw its charts, listen to its stream, keep the epoch slider
+// where the reader put it. Falls back to asking every few seconds.
+(function () {
+  "use strict";
+  const charts = window.nasweb && window.nasweb.charts;
+  const page = JSON.parse(document.getElementById("page-data").textContent);
+  const history = (charts && charts.read("history")) || [];
+  const follow = document.getElementById("follow");
+  const slider = document.getElementById("epoch-slider");
+  const ASK_SECONDS = 5;
+  const MOST_FAILURES = 3;
+  let after = page.after;
+  let heard = null;
+  let way = "connecting";
+
+  function live(name) {
+    return document.querySelector('[data-live="' + name + '"]');
+  }
+
+  // The epoch on the slider ---------------------------------------------------------
+
+  // A long history is thinned: take the nearest epoch that is not later.
+  function entryAt(epoch) {
+    let found = history[0];
+    for (const entry of history) {
+      if (entry.epoch > epoch) {
+        break;
+      }
+      found = entry;
+    }
+    return found;
+  }
+
+  function boxes(entry) {
+    const template = charts.figure("alpha").layout.meta.box;
+    return entry.cell.map(function (edge, row) {
+      const column = page.columns.indexOf(edge[2]);
+      return Object.assign({}, template, { x0: column - 0.5, x1: column + 0.5, y0: row - 0.5, y1: row + 0.5 });
+    });
+  }
+
+  function showEpoch(epoch) {
+    const entry = entryAt(epoch);
+    if (!entry) {
+      return;
+    }
+    const figure = charts.figure("alpha");
+    figure.data[0].z = [].concat.apply([], Object.values(entry.strengths));
+    figure.layout.shapes = boxes(entry);
+    figure.empty = "";
+    charts.draw("alpha", figure);
+    showCell(entry);
+    document.getElementById("epoch-shown").textContent = entry.epoch;
+    slider.setAttribute("aria-valuetext", "epoch " + entry.epoch);
+  }
+
+  function showCell(entry) {
+    const kind = document.querySelector('[name="cell-kind"]:checked').value;
+    const cell = entry[kind];
+    window.nasweb.cell.draw(document.getElementById("cell-graph"), cell, page.operations);
+    const facts = [window.nasweb.cell.summary(cell, page.operations)];
+    if (kind === "cell" && entry.parameters) {
+      facts.push((entry.parameters / 1e6).toFixed(2) + " M parameters");
+    }
+    if (kind === "cell" && entry.flops) {
+      facts.push((entry.flops / 1e6).toFixed(0) + " M multiply-adds");
+    }
+    if (entry.genotype === entry.genotype_without_none) {
+      facts.push("takes no none");
+    }
+    document.getElementById("cell-note").textContent = facts.join(" · ");
+    document.getElementById("cell-epoch").textContent = " of epoch " + entry.epoch;
+    document.getElementById("cell-warning").hidden = entry.connected !== false || kind !== "cell";
+    document.getElementById("cell-empty").hidden = true;
+  }
+
+  function newest() {
+    return history.length ? history[history.length - 1].epoch : 0;
+  }
+
+  // What arrives --------------------------------------------------------------------
+
+  function takeEpoch(message) {
+    if (message.epoch <= after) {
+      return;
+    }
+    after = message.epoch;
+    message.tiles.forEach(showTile);
+    if (!charts || !charts.read("figures")) {
+      return;
+    }
+    charts.extendAll(message.point);
+    Object.keys(message.charts).forEach(function (name) {
+      charts.draw(name, message.charts[name]);
+    });
+    if (slider) {
+      history.push(message.point);
+      slider.disabled = false;
+      slider.max = message.epoch;
+      if (follow.checked) {
+        slider.value = message.epoch;
+        showEpoch(message.epoch);
+      }
+    }
+  }
+
+  function showTile(tile) {
+    const element = document.querySelector('[data-tile="' + tile.key + '"]');
+    element.dataset.tone = tile.tone;
+    ["label", "value", "unit", "note"].forEach(function (part) {
+      element.querySelector('[data-part="' + part + '"]').textContent = tile[part];
+    });
+  }
+
+  function takeState(state) {
+    live("badge").dataset.tone = state.tone;
+    live("sign").textContent = state.sign;
+    live("label").textContent = state.label;
+    live("where").textContent = state.where;
+    live("summary").textContent = state.summary;
+    live("progress").value = state.share;
+    live("progress").dataset.tone = state.tone;
+    live("error").textContent = state.error;
+    live("error").hidden = !state.error;
+    document.querySelectorAll("[data-states]").forEach(function (form) {
+      form.hidden = !form.dataset.states.split(" ").includes(state.state);
+    });
+    if (!history.length) {
+      document.querySelectorAll("#cell-empty").forEach(function (line) {
+        line.textContent = state.waiting;
+      });
+    }
+    takeLog(state.log_tail);
+    if (state.terminal) {
+      way = "the run has ended";
+    }
+  }
+
+  // Follow the end of the log unless the reader has scrolled up.
+  function takeLog(text) {
+    const log = document.getElementById("log");
+    if (!log || text === undefined || text === log.textContent) {
+      return;
+    }
+    const atEnd = log.hidden || log.scrollHeight - log.scrollTop - log.clientHeight < 24;
+    log.textContent = text;
+    log.hidden = !text;
+    document.getElementById("log-empty").hidden = Boolean(text);
+    if (atEnd) {
+      log.scrollTop = log.scrollHeight;
+    }
+  }
+
+  function noteTime() {
+    if (way === "live" || way === "asking every " + ASK_SECONDS + " s") {
+      const seconds = heard === null ? null : Math.round((Date.now() - heard) / 1000);
+      live("heard").textContent = way + (seconds === null ? "" : " · last event " + ago(seconds) + " ago");
+    } else {
+      live("heard").textContent = way;
+    }
+  }
+
+  function ago(seconds) {
+    return seconds < 100 ? seconds + " s" : Math.round(seconds / 60) + " min";
+  }
+
+  // The ways to hear ----------------------------------------------------------------
+
+  function listen() {
+    if (!window.EventSource) {
+      ask();
+      return;
+    }
+    const source = new EventSource(page.stream + "?after=" + after);
+    let failures = 0;
+    source.addEventListener("open", function () {
+      failures = 0;
+      way = "live";
+    });
+    source.addEventListener("epoch", function (event) {
+      heard = Date.now();
+      takeEpoch(JSON.parse(event.data));
+    });
+    source.addEventListener("state", function (event) {
+      heard = Date.now();
+      takeState(JSON.parse(event.data));
+    });
+    source.addEventListener("end", function () {
+      source.close();
+    });
+    source.addEventListener("error", function () {
+      failures += 1;
+      way = "reconnecting";
+      if (source.readyState === EventSource.CLOSED || failures > MOST_FAILURES) {
+        source.close();
+        ask();
+      }
+    });
+  }
+
+  // One question at a time; the next is asked when the last was answered.
+  async function ask() {
+    for (;;) {
+      let again = false;
+      try {
+        const response = await fetch(page.epochs + "?after=" + after, { credentials: "same-origin" });
+        if (!response.ok) {
+          way = "this page is out of date: reload it";
+          return;
+        }
+        const news = await response.json();
+        way = "asking every " + ASK_SECONDS + " s";
+        heard = Date.now();
+        news.epochs.forEach(takeEpoch);
+        takeState(news.state);
+        if (news.state.terminal && !news.epochs.length) {
+          return;
+        }
+        again = news.epochs.length > 0 && news.state.epoch > after;
+      } catch (error) {
+        way = "the site does not answer; asking again";
+      }
+      if (!again) {
+        await new Promise(function (go) { setTimeout(go, ASK_SECONDS * 1000); });
+      }
+    }
+  }
+
+  // Begin ---------------------------------------------------------------------------
+
+  if (charts && charts.read("figures")) {
+    charts.drawAll(charts.read("figures"));
+  }
+  if (slider) {
+    if (history.length) {
+      slider.value = newest();
+      showEpoch(newest());
+    }
+    slider.addEventListener("input", function () {
+      follow.checked = false;
+      showEpoch(Number(slider.value));
+    });
+    follow.addEventListener("change", function () {
+      if (follow.checked && history.length) {
+        slider.value = newest();
+        showEpoch(newest());
+      }
+    });
+    document.querySelectorAll('[name="cell-kind"]').forEach(function (choice) {
+      choice.addEventListener("change", function () { showEpoch(Number(slider.value)); });
+    });
+    document.addEventListener("themechange", function () {
+      if (history.length) {
+        showEpoch(Number(slider.value));
+      }
+    });
+  }
+  document.querySelectorAll("[data-cell]").forEach(function (place) {
+    if (history.length) {
+      window.nasweb.cell.draw(place, history[history.length - 1][place.dataset.cell], page.operations);
+    }
+  });
+  if (page.terminal) {
+    way = "the run has ended";
+  } else {
+    listen();
+  }
+  setInterval(noteTime, 1000);
+})();
