@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
 from .encoding import CONVOLUTIONS, EDGES, decode
+from .normalisation import BatchNorm
 from .skeleton import Head, Reduction, Stem, convolution, widths
 
 
@@ -27,7 +28,7 @@ class DiscreteCell(nn.Module):
             if name in CONVOLUTIONS:
                 self.edges[str(row)] = nn.Sequential(
                     convolution(channels, channels, CONVOLUTIONS[name], generator),
-                    nn.BatchNorm2d(channels),
+                    BatchNorm(channels),
                 )
 
     def forward(self, x: Tensor) -> Tensor:

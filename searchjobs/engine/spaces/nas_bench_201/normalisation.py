@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import batch_norm
 
@@ -39,6 +39,9 @@ def normalise(
         running_mean: (C,) or None; updated in place while training, used otherwise.
         running_var: (C,) or None, likewise.
         training: use the statistics of the batch even if running ones exist.
+
+    Raises:
+        ValueError: there is one value per channel, which has no variance.
     """
     if not training and running_mean is not None:
         return batch_norm(
@@ -48,18 +51,32 @@ def normalise(
         return batch_norm(
             z, running_mean, running_var, scale, shift, True, MOMENTUM, EPSILON
         )
+    samples = z.numel() // z.shape[1]
+    if samples < 2:
+        raise ValueError(
+            "Batch norm needs more than one value per channel; use a larger batch or "
+            "larger images."
+        )
     result, mean, variance = _BatchNorm.apply(z, scale, shift)
     if running_mean is not None and running_var is not None:
-        samples = z.numel() // z.shape[1]
-        if samples < 2:
-            raise ValueError(
-                "Batch norm needs more than one value per channel; use a larger "
-                "batch or larger images."
-            )
         with torch.no_grad():
             running_mean.lerp_(mean, MOMENTUM)
             running_var.lerp_(variance * (samples / (samples - 1)), MOMENTUM)
     return result
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """PyTorch's module, computed by ``normalise``: affine and tracked."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return normalise(
+            x,
+            self.weight,
+            self.bias,
+            self.running_mean,
+            self.running_var,
+            self.training,
+        )
 
 
 class _BatchNorm(Function):

@@ -19,6 +19,7 @@ from torch.nn.functional import avg_pool2d, relu
 from torch.nn.utils import skip_init
 
 from .counting import RGB, STAGES
+from .normalisation import BatchNorm
 
 
 def widths(channels: int) -> tuple[int, ...]:
@@ -60,9 +61,9 @@ class Reduction(nn.Module):
     def __init__(self, narrow: int, wide: int, generator: torch.Generator) -> None:
         super().__init__()
         self.first = convolution(narrow, wide, 3, generator, stride=2)
-        self.first_norm = nn.BatchNorm2d(wide)
+        self.first_norm = BatchNorm(wide)
         self.second = convolution(wide, wide, 3, generator)
-        self.second_norm = nn.BatchNorm2d(wide)
+        self.second_norm = BatchNorm(wide)
         self.shortcut = convolution(narrow, wide, 1, generator)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ class Stem(nn.Module):
     def __init__(self, channels: int, generator: torch.Generator) -> None:
         super().__init__()
         self.convolution = convolution(RGB, channels, 3, generator)
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = BatchNorm(channels)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, 3, H, W) to (B, C, H, W)."""
@@ -91,7 +92,7 @@ class Head(nn.Module):
 
     def __init__(self, channels: int, classes: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = BatchNorm(channels)
         self.classifier = skip_init(nn.Linear, channels, classes)
         initialise(self.classifier.weight, channels, generator)
         initialise(self.classifier.bias, channels, generator)
