@@ -35,4 +35,4 @@ def keep_the_logging_of_the_settings(**_: Any) -> None:
 def say_that_it_is_ready(sender: Any, **_: Any) -> None:
     """Tell the log, and the tests that wait for it, what this worker serves."""
     queues = ", ".join(sorted(queue.name for queue in sender.task_consumer.queues))
-    logger.info("Ready: %s slots for %s", sender.pool.num_processes, queues)
+    logger.info("Ready for %s, %s at a time", queues, sender.pool.num_processes)

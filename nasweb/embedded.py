@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 import psycopg2
@@ -394,7 +394,7 @@ def _service_ids() -> set[int]:
     return {user.pw_uid} if user else set()
 
 
-def _as_service_user() -> dict[str, object]:
+def _as_service_user() -> dict[str, Any]:
     user = _service_user()
     if user is None:
         return {}

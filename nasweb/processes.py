@@ -12,7 +12,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from .embedded import die_with_parent
 
 HOUSEKEEPING = "housekeeping"
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "nasweb", "worker")
+#: A worker gives its jobs back within seconds: their engines get two to end.
+STOP_SECONDS = 30.0
 FIRST_PORT, LAST_PORT = 8000, 8100
 
 
@@ -129,16 +132,27 @@ class Child:
     def has_ended(self) -> bool:
         return self.process is None or self.process.poll() is not None
 
-    def stop(self, seconds: float) -> None:
-        """Ask the process to end, wait, and end its whole session if it does not."""
+    def ask_to_end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the process has ended, then end what is left of its session."""
         if self.process is None:
             return
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self.say(self.name, f"did not end within {seconds:g} s: killed")
-        with suppress(ProcessLookupError):  # whatever is left of its session
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.say(self.name, f"did not end within {STOP_SECONDS:g} s: killed")
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def stop_all(children: Sequence[Child]) -> None:
+    """Ask all to end, then wait for each; nothing of them is left afterwards."""
+    deadline = time.monotonic() + STOP_SECONDS
+    for child in children:
+        child.ask_to_end()
+    for child in children:
+        child.wait(max(0.0, deadline - time.monotonic()))

@@ -162,7 +162,7 @@ def running_worker(
         def ready() -> bool:
             text = log.read_text(errors="replace")
             assert process.poll() is None, f"the worker ended:\n{text}"
-            return "Ready:" in text
+            return "Ready for" in text
 
         wait_until(ready, seconds=60, what="the worker")
         yield process

@@ -142,7 +142,7 @@ USE_I18N = False
 _plotly = find_spec("plotly")
 PLOTLY_FOLDER = Path(str(_plotly.origin if _plotly else "")).parent / "package_data"
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT: Path | None = BASE_DIR / "staticfiles"
 STATICFILES_DIRS: list[Any] = [BASE_DIR / "static", ("plotly", PLOTLY_FOLDER)]
 
 LOGGING = {

@@ -22,8 +22,6 @@ from django.db import OperationalError, connection
 from nasweb import __version__, embedded, first_start, processes
 from nasweb.processes import Child
 from searchjobs.engine.problems import SpecError
-from searchjobs.engine.spec import load_yaml
-from searchjobs.launch import launch
 from searchjobs.models import Team
 
 EXAMPLE = Path("examples") / "bdp_digits.yaml"
@@ -85,6 +83,10 @@ class Command(BaseCommand):
 
     def launch_example(self, admin: User, team: Team) -> None:
         """Launch the example search, so that the first page is alive."""
+        # These import PyTorch, which takes seconds that only the first start needs.
+        from searchjobs.engine.spec import load_yaml
+        from searchjobs.launch import launch
+
         text = (settings.BASE_DIR / EXAMPLE).read_text(encoding="utf-8")
         try:
             spec = load_yaml(text)
@@ -93,18 +95,19 @@ class Command(BaseCommand):
             self.say("nasweb", f"the example search was not launched: {error}")
 
     def start_children(self, stack: ExitStack, port: int) -> list[Child]:
-        """Start worker, housekeeping and site; the site is the first to stop."""
-        wanted = (
-            ("worker", processes.worker_command(name="local"), 20.0),
-            ("clock", processes.housekeeping_command(), 5.0),
-            ("site", processes.site_command(settings.NASWEB_BIND, port), 5.0),
-        )
-        children = []
-        for name, command, patience in wanted:
-            child = Child(name, command, settings.BASE_DIR, self.say)
-            stack.callback(child.stop, patience)
+        """Start site, worker and housekeeping; they stop before their servers do."""
+        commands = {
+            "site": processes.site_command(settings.NASWEB_BIND, port),
+            "worker": processes.worker_command(name="local"),
+            "clock": processes.housekeeping_command(),
+        }
+        children = [
+            Child(name, command, settings.BASE_DIR, self.say)
+            for name, command in commands.items()
+        ]
+        stack.callback(processes.stop_all, children)
+        for child in children:
             child.start()
-            children.append(child)
         return children
 
     def wait_for_site(self, children: list[Child], address: str) -> None:
@@ -151,7 +154,7 @@ class Command(BaseCommand):
                         "above."
                     )
                 self.say("nasweb", f"the {child.name} has ended; starting it again")
-                child.stop(0)
+                processes.stop_all([child])
                 child.start()
                 born[child.name] = time.monotonic()
 
