@@ -48,6 +48,7 @@ class VarianceOfError:
             ids: int64 (B,), each at most once: batches are cut from a shuffle.
             errors: float (B,).
         """
+        errors = errors.to(self._state.dtype)
         count, mean, spread = self._state.index_select(0, ids).unbind(1)
         count = count + 1
         before = errors - mean
