@@ -1,0 +1,65 @@
+"""Tiny searches on real digits, workers' rows, and an attempt on a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from searchjobs.launch import launch
+from searchjobs.models import Job, Queue, Team, Worker
+
+Launch = Callable[..., list[Job]]
+
+
+def tiny(epochs: int = 3, **training: Any) -> dict[str, Any]:
+    """A search of digits at C=2, N=1: an epoch takes a tenth of a second."""
+    return {
+        "space": {"name": "nas-bench-201", "channels": 2, "cells": 1},
+        "dataset": {"name": "digits", "per_class": 20},
+        "selection": {
+            "name": "bdp",
+            "window": 2,
+            "prune_train": 0.1,
+            "prune_valid": 0.1,
+            "class_limit": False,
+        },
+        "training": {"epochs": epochs, "batch_size": 25, "alpha_lr": 0.01, **training},
+        "diagnostics": {"probe_samples": 32, "eigenvalue_every": 0},
+        "compute": {"device": "cpu", "threads": 1},
+    }
+
+
+def make_worker(queue: Queue, name: str = "worker@here") -> Worker:
+    now = timezone.now()
+    worker = Worker.objects.create(name=name, started=now, seen=now)
+    worker.queues.add(queue)
+    return worker
+
+
+@pytest.fixture(autouse=True)
+def _own_runs_folder(tmp_path: Path, settings: Any) -> None:
+    settings.NASWEB_RUNS_DIR = tmp_path / "runs"
+
+
+@pytest.fixture
+def slot(cpu_queue: Queue) -> Worker:
+    """A worker that serves the CPU queue."""
+    return make_worker(cpu_queue)
+
+
+@pytest.fixture
+def launched(user: User, team: Team, cpu_queue: Queue) -> Launch:
+    """A function that launches a tiny search and returns its jobs in seed order."""
+
+    def go(seeds: tuple[int, ...] = (1,), **options: Any) -> list[Job]:
+        spec = options.pop("spec", None) or tiny(options.pop("epochs", 3))
+        author = options.pop("actor", user)
+        experiment = launch(author, team, "tiny", spec, seeds, **options)
+        return list(Job.objects.filter(run__experiment=experiment).order_by("id"))
+
+    return go
