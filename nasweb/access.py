@@ -24,10 +24,20 @@ def teams_of(request: HttpRequest) -> list[Team]:
 
 
 def current_team(request: HttpRequest) -> Team | None:
-    """Return the team chosen in this session, else the first; None without any."""
-    teams = teams_of(request)
+    """Return the team chosen in this session, else the first one that the user is a
+    member of (an administrator sees them all), else the first; None without any."""
+    if not hasattr(request, "_team"):
+        request._team = _choose(request)  # type: ignore[attr-defined]
+    return request._team  # type: ignore[attr-defined, no-any-return]
+
+
+def _choose(request: HttpRequest) -> Team | None:
+    by_key = {team.pk: team for team in teams_of(request)}
     chosen = request.session.get(SESSION_KEY)
-    return next((t for t in teams if t.pk == chosen), teams[0] if teams else None)
+    if chosen not in by_key:
+        own = request.user.memberships.values_list("team", flat=True)
+        chosen = next((key for key in by_key if key in set(own)), None)
+    return by_key.get(chosen) or next(iter(by_key.values()), None)
 
 
 def experiment_or_404(request: HttpRequest, uuid: UUID) -> Experiment:

@@ -59,9 +59,9 @@ def chart(plan: Plan) -> Chart:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * samples / top
 
     T, V = plan.remaining["T"], plan.remaining["V"]
-    drawn = (
-        [("T and V", "train", T)] if T == V else [("T", "train", T), ("V", "valid", V)]
-    )
+    drawn = [("T", "train", T), ("V", "valid", V)]
+    if all(abs(t - v) <= most / 100 for t, v in zip(T, V, strict=True)):
+        drawn = [("T and V", "train", T)]  # two lines would lie on each other
     lines = []
     for label, series, remaining in drawn:
         points = _steps(remaining)

@@ -56,6 +56,11 @@ class Field:
         return "f-" + self.name.replace(".", "-")
 
     @property
+    def long_unit(self) -> bool:
+        """Too long to stand inside the input."""
+        return len(self.unit) > 8
+
+    @property
     def changed(self) -> bool:
         return self.default is not None and self.value != self.default
 

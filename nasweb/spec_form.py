@@ -125,13 +125,20 @@ def as_text(value: Any) -> str:
 
 def from_text(info: FieldInfo, text: str) -> Any:
     """Return what validation shall see: lists are split, an empty field of a
-    setting that may be left open is None; numbers stay text, so that a wrong one
-    is quoted as it was typed."""
+    setting that may be left open is None, and a number is a number, so that a wrong
+    one is told in the same words as on the command line."""
     options = get_args(info.annotation)
     if text == "" and NoneType in options:
         return None
     if is_list(info):
         return [part.strip() for part in text.split(",") if part.strip()]
+    candidates = {info.annotation, *options}
+    for kind in (int, float):
+        if kind in candidates or float in candidates:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
     return text
 
 

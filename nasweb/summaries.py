@@ -13,9 +13,7 @@ from searchjobs.states import HELD, TERMINAL, State
 
 #: Columns of the benchmark table, in the order in which papers print them.
 COLUMNS = tuple(
-    (dataset, split, f"{name} {split}")
-    for dataset, name in benchmark.DATASETS.items()
-    for split in ("valid", "test")
+    (dataset, split) for dataset in benchmark.DATASETS for split in ("valid", "test")
 )
 
 
@@ -61,7 +59,7 @@ class Row:
         """The table's columns, None where it has no value."""
         if self.entry is None:
             return [None] * len(COLUMNS)
-        return [self.entry.get(dataset, split) for dataset, split, _ in COLUMNS]
+        return [self.entry.get(dataset, split) for dataset, split in COLUMNS]
 
     @property
     def headline(self) -> TableValue | None:

@@ -129,7 +129,7 @@ def _runs_context(experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment,
         "rows": rows,
         "summary": summaries.summary(rows),
-        "columns": summaries.COLUMNS,
+        "datasets": benchmark.DATASETS.values(),
         "table_loaded": benchmark.table_loaded(space),
         "live": any(not row.over for row in rows),
         "held": any(row.state in HELD for row in rows),

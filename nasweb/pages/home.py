@@ -54,11 +54,11 @@ def _now(team: Team | None) -> dict[str, Any]:
         .select_related("job__queue", "architecture", "experiment")
         .order_by("-job__started", "-pk")
     )
-    queues = Queue.objects.annotate(
+    counted = Queue.objects.annotate(
         waiting=Count("jobs", filter=Q(jobs__state=State.QUEUED)),
         running=Count("jobs", filter=Q(jobs__state__in=HELD)),
-    )
-    queues = list(queues)
+    ).order_by("name")
+    queues = list(counted)
     return {
         "active": summaries.rows(active[:MOST_ACTIVE]),
         "queues": queues,

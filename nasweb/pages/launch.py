@@ -64,12 +64,12 @@ def new(request: HttpRequest) -> HttpResponse:
         return _page(request, team, draft)
     _judge(draft)
     if draft.problems or draft.spec is None:
-        return _page(request, team, draft, status=422)
+        return _page(request, team, draft)
     try:
         experiment = _launch(request, team, draft)
     except SpecError as error:
         draft.problems = error.problems
-        return _page(request, team, draft, status=422)
+        return _page(request, team, draft)
     runs = list(experiment.runs.values_list("uuid", flat=True))
     if len(runs) == 1:
         return redirect("runs:detail", runs[0])
@@ -99,7 +99,7 @@ def spec_yaml(request: HttpRequest) -> HttpResponse:
     draft = _read(request.POST)
     _judge(draft, check_data=False)
     if draft.spec is None:
-        return _page(request, team, draft, status=422)
+        return _page(request, team, draft)
     seeds = draft.seeds
     spec = draft.spec.with_seed(seeds[0]) if seeds else draft.spec
     response = HttpResponse(spec.to_yaml(), content_type="text/plain; charset=utf-8")
@@ -197,9 +197,7 @@ def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
     )
 
 
-def _page(
-    request: HttpRequest, team: Team, draft: Draft, status: int = 200
-) -> HttpResponse:
+def _page(request: HttpRequest, team: Team, draft: Draft) -> HttpResponse:
     context = {
         **_form_context(draft),
         **_preview_context(request, draft),
@@ -208,7 +206,7 @@ def _page(
         "preset": request.GET.get("preset", all_recipes()[0].name),
         "cloned": "from" in request.GET,
     }
-    return render(request, "launch/new.html", context, status=status)
+    return render(request, "launch/new.html", context)
 
 
 def _form_context(draft: Draft) -> dict[str, Any]:
@@ -292,8 +290,14 @@ def _suggested_name(values: Values) -> str:
     if not (method and selection and dataset):
         return ""
     by = [method.label] if selection.name == "full" else [method.label, selection.label]
-    short = [label.partition(":")[0].partition(",")[0].strip() for label in by]
-    return f"{' + '.join(short)} · {dataset.label}"
+    return f"{' + '.join(_short(label) for label in by)} · {dataset.label}"
+
+
+def _short(label: str) -> str:
+    """Return a label's acronym in brackets, else what stands before a comma."""
+    if label.endswith(")"):
+        return label[label.rindex("(") + 1 : -1]
+    return label.partition(",")[0].strip()
 
 
 def _share_left(remaining: Mapping[Any, list[int]], sizes: Mapping[Any, int]) -> float:

@@ -79,7 +79,7 @@ def _cards(alive: list[Worker], teams: set[int]) -> list[Card]:
     queues = Queue.objects.annotate(
         running=Count("jobs", filter=Q(jobs__state__in=HELD)),
         waiting_count=Count("jobs", filter=Q(jobs__state=State.QUEUED)),
-    )
+    ).order_by("name")
     waiting: dict[int, list[Waiting]] = {}
     jobs = (
         Job.objects.filter(state=State.QUEUED)
