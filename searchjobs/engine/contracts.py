@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -92,6 +93,11 @@ class Supernet(nn.Module):
                     )
                 ]
             )
+
+    def twice_differentiable(self) -> AbstractContextManager[None]:
+        """Return a context in which the forward has second derivatives, whatever
+        the backend."""
+        return nullcontext()
 
 
 class Space(Part, ABC):

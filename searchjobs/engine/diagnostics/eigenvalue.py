@@ -28,8 +28,9 @@ def alpha_hessian(search: Search, batch: Batch) -> Tensor:
         for name, table in search.method.alpha().items()
     }
     leaves = list(tables.values())
-    with _untouched_statistics(search.supernet):
-        logits = search.supernet(batch.images, search.method.relaxation(tables))
+    supernet = search.supernet
+    with _untouched_statistics(supernet), supernet.twice_differentiable():
+        logits = supernet(batch.images, search.method.relaxation(tables))
         loss = cross_entropy(logits, batch.labels)
         gradients = torch.autograd.grad(loss, leaves, create_graph=True)
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])

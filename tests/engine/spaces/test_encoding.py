@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -103,9 +104,8 @@ GOOD = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     ],
 )
 def test_a_malformed_string_is_refused_in_one_sentence(text, sentence):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
         decode(text)
-    assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -7,17 +7,25 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from searchjobs.engine.spaces.nas_bench_201 import supernet as supernet_module
 from searchjobs.engine.spaces.nas_bench_201.cell import (
     EVERYTHING,
     SearchCell,
     average,
-    spread,
+    prepare,
 )
 from searchjobs.engine.spaces.nas_bench_201.encoding import OPERATIONS, from_index
 from searchjobs.engine.spaces.nas_bench_201.network import DiscreteNetwork
 from searchjobs.engine.spaces.nas_bench_201.supernet import NasBench201Supernet
 
 from .plain_supernet import PlainCell, PlainSupernet, _cell, copy_weights, counterparts
+
+
+@pytest.fixture(autouse=True, params=["channels-last", "channels-first"])
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test in both layouts of the CPU path."""
+    limit = 0 if request.param == "channels-last" else 10**9
+    monkeypatch.setattr(supernet_module, "CHANNELS_LAST_FROM", limit)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -51,7 +59,9 @@ def data(batch: int = 6, size: int = 16) -> tuple[Tensor, Tensor, Tensor]:
 
 def error(found: Tensor, expected: Tensor, scale: float = 0.0) -> float:
     """Return |found - expected| / |expected|, the norm at least ``scale``."""
-    return float((found - expected).norm() / max(float(expected.norm()), scale))
+    return float((found - expected).detach().norm()) / max(
+        float(expected.detach().norm()), scale
+    )
 
 
 @pytest.mark.parametrize("cells", [1, 2])
@@ -105,11 +115,8 @@ def test_each_cell_agrees_in_float32(channels, size):
     weights = torch.randn(6, 5, generator=generator).softmax(-1).requires_grad_()
     expected = plain(x, weights)
     slope = torch.randn(expected.shape, generator=generator)
-    found = fused(
-        x.contiguous(memory_format=torch.channels_last),
-        spread(weights, channels),
-        EVERYTHING,
-    )
+    x = x.contiguous(memory_format=torch.channels_last)
+    found = fused(x, prepare(weights, x), EVERYTHING)
     assert error(found, expected) < 1e-5
     (wanted,) = torch.autograd.grad(expected, weights, slope)
     (mine,) = torch.autograd.grad(found, weights, slope)
@@ -249,4 +256,4 @@ def test_statistics_are_in_the_state_and_only_where_they_are_kept():
 def test_the_average_is_that_of_pytorch(size):
     x = torch.randn(2, 3, size, size, generator=seeded(0))
     expected = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-    torch.testing.assert_close(average(x), expected)
+    torch.testing.assert_close(average(x, prepare(torch.ones(6, 5), x)), expected)

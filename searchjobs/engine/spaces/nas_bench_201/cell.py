@@ -17,7 +17,6 @@ nothing on a CPU, so each edge keeps its own weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -41,24 +40,35 @@ _SKIP = OPERATIONS.index("skip_connect")
 _POOL = OPERATIONS.index("avg_pool_3x3")
 
 
-class EdgeScales(NamedTuple):
-    """The edge weights of a forward, spread over the channels of one stage.
+class Stage(NamedTuple):
+    """What all cells of one stage share in a forward.
 
     Attributes:
         plain: edge weight of each row and operation, scalars.
         wide: the same, each repeated to (C,), for the batch norms.
+        ones: kernel of the depthwise convolution that sums 3x3 pixels, (C, 1, 3, 3).
+        shares: 1 / (pixels under that kernel) at each place, (1, C, H, W).
     """
 
     plain: Sequence[Sequence[Tensor]]
     wide: Sequence[Sequence[Tensor]]
+    ones: Tensor
+    shares: Tensor
 
 
-def spread(edge_weights: Tensor, channels: int) -> EdgeScales:
-    """Cut a table (R, O) into the scales of a stage: once a forward, not per cell."""
+def prepare(edge_weights: Tensor, x: Tensor) -> Stage:
+    """Spread a table (R, O) for cells that see maps like ``x`` (B, C, H, W)."""
+    channels = x.shape[1]
     wide = edge_weights.unsqueeze(-1).expand(-1, -1, channels).contiguous()
-    return EdgeScales(
+    ones = x.new_ones(channels, 1, 3, 3)
+    inside = torch.ones_like(x[:1], requires_grad=False)
+    with torch.no_grad():
+        shares = 1 / conv2d(inside, ones, padding=1, groups=channels)
+    return Stage(
         [row.unbind() for row in edge_weights.unbind()],
         [row.unbind() for row in wide.unbind()],
+        ones,
+        shares,
     )
 
 
@@ -128,14 +138,14 @@ class SearchCell(nn.Module):
             ]
             self.add_module(name, nn.ModuleList(edges))
 
-    def forward(self, x: Tensor, scales: EdgeScales, plan: Plan) -> Tensor:
+    def forward(self, x: Tensor, stage: Stage, plan: Plan) -> Tensor:
         """Map (B, C, H, W) to the same shape; only what ``plan`` marks is run."""
         nodes: list[Tensor | None] = [x, None, None, None]
         for source, rows in enumerate(_ROWS_FROM):
             node = nodes[source]
             if node is None:
                 node = torch.zeros_like(x)
-            self._serve(nodes, node, rows, scales, plan)
+            self._serve(nodes, node, rows, stage, plan)
         output = nodes[-1]
         return torch.zeros_like(x) if output is None else output
 
@@ -144,7 +154,7 @@ class SearchCell(nn.Module):
         nodes: list[Tensor | None],
         x: Tensor,
         rows: Sequence[int],
-        scales: EdgeScales,
+        stage: Stage,
         plan: Plan,
     ) -> None:
         """Add to the later nodes what the edges ``rows`` bring from node ``x``."""
@@ -155,37 +165,24 @@ class SearchCell(nn.Module):
             for row in rows:
                 if plan[row][operation]:
                     rectified = relu(x) if rectified is None else rectified
-                    term = edges[row](rectified, scales.wide[row][operation])
+                    term = edges[row](rectified, stage.wide[row][operation])
                     known = nodes[EDGES[row][0]]
                     nodes[EDGES[row][0]] = term if known is None else known.add_(term)
         for row in rows:
             target = EDGES[row][0]
             if plan[row][_SKIP]:
-                nodes[target] = _add(nodes[target], x, scales.plain[row][_SKIP])
+                nodes[target] = _add(nodes[target], x, stage.plain[row][_SKIP])
             if plan[row][_POOL]:
-                pooled = average(x) if pooled is None else pooled
-                nodes[target] = _add(nodes[target], pooled, scales.plain[row][_POOL])
+                pooled = average(x, stage) if pooled is None else pooled
+                nodes[target] = _add(nodes[target], pooled, stage.plain[row][_POOL])
 
 
 def _add(node: Tensor | None, x: Tensor, scale: Tensor) -> Tensor:
     return x * scale if node is None else node.addcmul_(x, scale)
 
 
-def average(x: Tensor) -> Tensor:
+def average(x: Tensor, stage: Stage) -> Tensor:
     """Return the 3x3 average around each pixel, padding not counted."""
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    if x.device.type != "cpu":
         return avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-    _, channels, height, width = x.shape
-    ones, shares = _pooling(channels, height, width, x.dtype)
-    return conv2d(x, ones, padding=1, groups=channels) * shares
-
-
-@lru_cache(maxsize=32)
-def _pooling(
-    channels: int, height: int, width: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Return a kernel of ones and 1 / (pixels under the kernel), (1, C, H, W)."""
-    ones = torch.ones(channels, 1, 3, 3, dtype=dtype)
-    inside = torch.ones(1, channels, height, width, dtype=dtype)
-    counts = conv2d(inside, ones, padding=1, groups=channels)
-    return ones, (1 / counts).contiguous(memory_format=torch.channels_last)
+    return conv2d(x, stage.ones, padding=1, groups=x.shape[1]) * stage.shares

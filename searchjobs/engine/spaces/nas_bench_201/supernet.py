@@ -6,13 +6,21 @@ is that of H. Liu et al., DARTS, ICLR 2019, Eq. 2.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from ...contracts import ActiveOperations, Supernet, Tables
-from .cell import EVERYTHING, Plan, SearchCell, spread
+from .backends import RunCell, compiled_cell, eager_cell, refused, require_cuda
+from .cell import EVERYTHING, Plan, SearchCell, prepare
 from .encoding import OPERATIONS, TABLE
 from .skeleton import Head, Reduction, Stem, widths
+
+CHANNELS_LAST_FROM = 65_536
+"""Numbers in the largest map from which a CPU computes in channels-last layout; for
+smaller maps the calls cost more than the numbers, and fewer calls win."""
 
 
 class NasBench201Supernet(Supernet):
@@ -49,7 +57,9 @@ class NasBench201Supernet(Supernet):
                 )
             narrow = width
         self.head = Head(narrow, classes, generator)
-        self._widths = widths(channels)
+        self._channels = channels
+        self._run_cell: RunCell = eager_cell
+        self._compiled_images: torch.Size | None = None
 
     def forward(
         self,
@@ -66,17 +76,63 @@ class NasBench201Supernet(Supernet):
             active: the operations to run on each row; the others count as weight 0.
         """
         table = edge_weights[TABLE]
-        scales = {width: spread(table, width) for width in self._widths}
         plan = EVERYTHING if active is None else _plan(active)
-        if images.device.type == "cpu":
+        run_cell = self._run_cell_for(images, plan)
+        numbers = images.numel() // images.shape[1] * self._channels
+        if images.device.type == "cpu" and numbers >= CHANNELS_LAST_FROM:
             images = images.contiguous(memory_format=torch.channels_last)
         x = self.stem(images)
+        stage = prepare(table, x)
         for layer in self.body:
             if isinstance(layer, SearchCell):
-                x = layer(x, scales[x.shape[1]], plan)
+                x = run_cell(layer, x, stage, plan)
             else:
                 x = layer(x)
+                stage = prepare(table, x)
         return self.head(x)
+
+    def use_backend(self, backend: str) -> None:
+        """Choose how the forward is computed.
+
+        ``eager`` is the reference.  ``compiled`` compiles the cell (see
+        ``backends``).  ``graphs`` leaves the forward eager: a method captures whole
+        half-steps (see ``searchjobs.engine.graphs``).
+
+        Raises:
+            SpecError: the backend is unknown or cannot run here.
+        """
+        self._run_cell = eager_cell
+        if backend == "compiled":
+            device = next(self.parameters()).device
+            self._run_cell = compiled_cell(device.type)
+            self._compiled_images = None
+        elif backend == "graphs":
+            require_cuda()
+        elif backend != "eager":
+            raise refused(
+                f"There is no backend named {backend!r}; choose eager, compiled or "
+                "graphs."
+            )
+
+    @contextlib.contextmanager
+    def twice_differentiable(self) -> Iterator[None]:
+        """Compute by the eager cell inside: a compiled one has no second derivative."""
+        chosen, self._run_cell = self._run_cell, eager_cell
+        try:
+            yield
+        finally:
+            self._run_cell = chosen
+
+    def _run_cell_for(self, images: Tensor, plan: Plan) -> RunCell:
+        """Compile for one shape only: that of the training batches.  Odd last
+        batches, evaluation and sampled operations are eager."""
+        if self._run_cell is eager_cell or plan is not EVERYTHING:
+            return eager_cell
+        if not (self.training and torch.is_grad_enabled()):
+            return eager_cell
+        if self._compiled_images is None:
+            self._compiled_images = images.shape
+        return self._run_cell if images.shape == self._compiled_images else eager_cell
 
 
 def _plan(active: ActiveOperations) -> Plan:
