@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -184,16 +185,16 @@ def measure(pixels: Tensor) -> Published:
 
     A channel without any contrast gets deviation 1: it is only centred.
     """
-    sums = torch.zeros(3, dtype=torch.int64)
-    squares = torch.zeros(3, dtype=torch.int64)
+    shades = np.arange(256)
+    counts = np.zeros((3, 256), dtype=np.int64)  # exact, and faster than any sum
     for part in pixels.split(CHUNK):
-        values = part.to(torch.int32)
-        sums += values.sum(dim=(0, 2, 3), dtype=torch.int64)
-        squares += values.square().sum(dim=(0, 2, 3), dtype=torch.int64)
-    count = pixels.numel() // 3
-    mean = sums.double() / count
-    std = (squares.double() / count - mean.square()).clamp(min=0).sqrt()
-    std = torch.where(std > 0, std, 255.0)
+        for channel in range(3):
+            values = part[:, channel].reshape(-1).numpy()
+            counts[channel] += np.bincount(values, minlength=256)
+    shares = counts / counts[0].sum()
+    mean = shares @ shades
+    std = np.sqrt((shares * (shades - mean[:, None]) ** 2).sum(axis=1))
+    std[std == 0] = 255
     means, deviations = (mean / 255).tolist(), (std / 255).tolist()
     return Published(
         (means[0], means[1], means[2]), (deviations[0], deviations[1], deviations[2])

@@ -21,4 +21,4 @@ def sample_error(logits: Tensor, labels: Tensor) -> Tensor:
     """
     precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
     others = torch.softmax(precise, dim=1).scatter(1, labels[:, None], 0.0)
-    return (others.square().sum(dim=1) + others.sum(dim=1).square()).sqrt()
+    return torch.hypot(torch.linalg.vector_norm(others, dim=1), others.sum(dim=1))
