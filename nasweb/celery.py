@@ -19,6 +19,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nasweb.settings.local")
 app = Celery("nasweb")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# Views run in threads, where Celery would otherwise fall back to an app of its own.
+app.set_default()
 
 # Celery warns a worker of root against pickle; ours takes nothing but JSON.
 warnings.filterwarnings("ignore", category=SecurityWarning)

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 
 from .models import Queue, Worker
@@ -36,6 +37,7 @@ def queue_for(device: str) -> Queue:
     ]
 
 
+@transaction.atomic
 def register(name: str, slots: int, queues: set[str]) -> Worker:
     """Write down that a worker has started, and which job queues it serves."""
     gpus = gpu_names() if gpus_visible() else []

@@ -93,11 +93,11 @@ def test_a_claim_takes_few_queries(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda worker: Queue.objects.update(paused=True),
-        lambda worker: Worker.objects.update(drain_requested=True),
+        lambda _: Queue.objects.update(paused=True),
+        lambda _: Worker.objects.update(drain_requested=True),
         lambda worker: worker.queues.clear(),
         lambda worker: worker.queues.set([make_queue("gpu", "cuda")]),
-        lambda worker: Queue.objects.update(max_running=0),
+        lambda _: Queue.objects.update(max_running=0),
     ],
     ids=["paused queue", "draining worker", "no queue", "other device", "full queue"],
 )
