@@ -4,9 +4,11 @@ import os
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.staticfiles.apps import StaticFilesConfig
 
 
 class NaswebConfig(AppConfig):
+    default = True
     name = "nasweb"
     label = "nasweb"
     verbose_name = "nasweb"
@@ -16,3 +18,12 @@ class NaswebConfig(AppConfig):
 
         # The engine knows no Django: it learns from the environment where data lie.
         os.environ["NASWEB_DATA_ROOT"] = str(settings.NASWEB_DATA_ROOT)
+
+
+class StaticFiles(StaticFilesConfig):
+    """Collect only plotly.min.js of what lies beside it in the plotly package."""
+
+    ignore_patterns = (
+        *StaticFilesConfig.ignore_patterns,
+        *("widgetbundle.js", "datasets", "templates"),
+    )
