@@ -219,7 +219,7 @@ class Pruning(Selection):
         """Shrink one set by the scores of the window that ends here."""
         ids = self.sets[name]
         voe = self.voe[name]
-        # the one synchronisation of the window
+        # the only place that waits for the device, once a window
         scores, errors = voe.scores(ids).cpu(), voe.mean[ids].cpu()
         observations = voe.count[ids].cpu()
         labels = self.search.data.labels[ids].cpu()
