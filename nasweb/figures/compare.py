@@ -10,7 +10,6 @@ from nasweb.comparison import Band
 from .theme import (
     DASHES,
     GROUPS,
-    INK,
     Figure,
     axis,
     figure,
@@ -29,6 +28,8 @@ def curves(
     empty: str = NOTHING,
 ) -> Figure:
     """Return one line a group with a band of one standard deviation.
+
+    Lines are steps: what a run has reached holds until its next epoch.
 
     ``bands`` keeps the order of the groups, so that a group has its colour and line
     style in every chart of the page.
@@ -53,6 +54,7 @@ def curves(
                     "color": colour,
                     "width": 2,
                     "dash": DASHES[place % len(DASHES)],
+                    "shape": "hv",
                 },
                 "hovertemplate": f"%{{x:,}}: %{{y:.2f}}{suffix} ± %{{customdata:.2f}}"
                 f"<extra>{label}, n = {found.n}</extra>",
@@ -68,7 +70,7 @@ def _band(label: str, found: Band, colour: str) -> list[dict[str, Any]]:
         "type": "scatter",
         "mode": "lines",
         "x": found.x,
-        "line": {"width": 0, "color": colour},
+        "line": {"width": 0, "color": colour, "shape": "hv"},
         "legendgroup": label,
         "showlegend": False,
         "hoverinfo": "skip",
@@ -93,13 +95,10 @@ def cost_against_result(
     data = [
         {
             "type": "scatter",
-            "mode": "markers+text",
+            "mode": "markers",
             "name": f"{label} (n = {n})",
             "x": [cost],
             "y": [result],
-            "text": [label if len(points) <= 8 else ""],
-            "textposition": "top center",
-            "textfont": {"size": 11, "color": INK},
             "cliponaxis": False,
             "marker": {
                 "color": GROUPS[place % len(GROUPS)],
@@ -107,7 +106,6 @@ def cost_against_result(
                 "symbol": place,
             },
             "hovertemplate": f"{label}: %{{y:.2f}} % for %{{x:,.0f}}<extra></extra>",
-            "showlegend": False,
         }
         for place, (label, cost, result, n) in enumerate(points)
         if cost is not None and result is not None

@@ -52,18 +52,20 @@ def remaining(
         )
         for name, size in sizes.items()
     ]
-    for size in sorted(set(sizes.values())):
-        lines.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": "no pruning",
-                "x": [0, epochs],
-                "y": [size, size],
-                "line": {"color": BASELINE, "width": 1.3, "dash": "longdash"},
-                "hovertemplate": "%{y:,} samples without pruning<extra></extra>",
-            }
-        )
+    lines += [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "no pruning",
+            "legendgroup": "no pruning",
+            "showlegend": place == 0,
+            "x": [0, epochs],
+            "y": [size, size],
+            "line": {"color": BASELINE, "width": 1.3, "dash": "longdash"},
+            "hovertemplate": "%{y:,} samples without pruning<extra></extra>",
+        }
+        for place, size in enumerate(sorted(set(sizes.values())))
+    ]
     shape = layout(epoch_axis(epochs), axis(rangemode="tozero", separatethousands=True))
     return figure(lines, shape, "" if sizes else waiting)
 
@@ -71,20 +73,21 @@ def remaining(
 def _plan_lines(
     planned: Mapping[str, Sequence[int]], epochs: int
 ) -> list[dict[str, Any]]:
-    """One dotted line a set; one line for both where they are planned alike."""
-    alike = len({tuple(counts) for counts in planned.values()}) == 1
-    shown = dict(list(planned.items())[:1]) if alike else dict(planned)
+    """One dotted line a set, under one name; one line if both are planned alike."""
+    different = {tuple(counts): name for name, counts in planned.items()}
     return [
         {
             "type": "scatter",
             "mode": "lines",
-            "name": "plan" if alike else f"plan of {name}",
+            "name": "plan",
+            "legendgroup": "plan",
+            "showlegend": place == 0,
             "x": list(range(min(len(counts), epochs + 1))),
             "y": list(counts[: epochs + 1]),
             "line": {"color": PLAN, "width": 1.6, "dash": "dot", "shape": "hv"},
             "hovertemplate": "after epoch %{x}: %{y:,} planned<extra></extra>",
         }
-        for name, counts in shown.items()
+        for place, counts in enumerate(different)
     ]
 
 
@@ -164,7 +167,13 @@ def _bars(
         **values,
         "marker": {
             "color": colour,
-            "pattern": {"shape": pattern, "size": 5, "fgcolor": SURFACE},
+            "pattern": {
+                "shape": pattern,
+                "fillmode": "overlay",
+                "fgcolor": SURFACE,
+                "size": 6,
+                "solidity": 0.25,
+            },
         },
         "hovertemplate": hover + f"{name}<extra></extra>",
     }

@@ -74,7 +74,13 @@ def _bars(
         "width": widths,
         "marker": {
             "color": colour,
-            "pattern": {"shape": pattern, "size": 5, "fgcolor": SURFACE},
+            "pattern": {
+                "shape": pattern,
+                "fillmode": "overlay",
+                "fgcolor": SURFACE,
+                "size": 6,
+                "solidity": 0.25,
+            },
         },
         "hovertemplate": f"score %{{x:.4f}}: %{{y:,}} {name}<extra></extra>",
     }

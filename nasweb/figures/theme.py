@@ -157,7 +157,7 @@ def layout(
     """Return the layout that all charts share."""
     return {
         "autosize": True,
-        "margin": {"l": 48, "r": 14, "t": 34, "b": 40},
+        "margin": {"l": 48, "r": 14, "t": 12, "b": 40},
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "font": {"family": "var(--chart-font)", "size": 12, "color": INK},
@@ -170,8 +170,9 @@ def layout(
         "legend": {
             "orientation": "h",
             "x": 0,
-            "y": 1.02,
-            "yanchor": "bottom",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
             "font": {"size": 11, "color": MUTED},
             "bgcolor": CLEAR,
         },

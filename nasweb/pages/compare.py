@@ -36,6 +36,7 @@ from nasweb.runs import points as rows
 from nasweb.runs.spec_view import differences
 from searchjobs import benchmark
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
+from searchjobs.permissions import visible
 
 MOST_RUNS = 60
 MOST_OFFERED = 40
@@ -91,7 +92,7 @@ def _chosen(request: HttpRequest) -> list[Run]:
         raise Http404(f"At most {MOST_RUNS} runs can be compared; leave some out.")
     found = {
         run.uuid: run
-        for run in access.runs_seen_by(request.user)
+        for run in visible(Run, request.user)
         .filter(uuid__in=wanted)
         .select_related("job", "experiment", "architecture")
     }

@@ -216,6 +216,7 @@ def _tab(
             "epochs": reverse("runs:epochs", args=[run.uuid]),
             "after": point["epoch"] if point else 0,
             "terminal": state["terminal"],
+            "waiting": state["waiting"],
             "operations": {
                 name: vars(operation_style(name, place))
                 for place, name in enumerate(setting.operations)

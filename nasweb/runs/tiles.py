@@ -112,10 +112,7 @@ def _cost(point: Mapping[str, Any] | None) -> Tile:
     if point is None or share is None:
         note = "counted in passes over samples, from the first epoch on"
         return _tile("cost", "Search cost so far", "–", note)
-    note = (
-        f"of the same search without pruning · {point['cost_units']:,.0f} units "
-        "(forward passes of one sample)"
-    )
+    note = f"of the same search without pruning · {point['cost_units']:,.0f} cost units"
     return _tile("cost", "Search cost so far", f"{share:.2f} ×", note)
 
 

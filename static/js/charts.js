@@ -76,8 +76,19 @@
     }
     if (!element.hidden) {
       Plotly.react(element, painted(figure.data), painted(figure.layout), CONFIG);
+      sizes.observe(element);
     }
   }
+
+  // A card may change its height with its neighbour, which no window event tells.
+  const sizes = new ResizeObserver(function (entries) {
+    entries.forEach(function (entry) {
+      const element = entry.target;
+      if (element.data && element.offsetParent && Math.abs(element._fullLayout.height - entry.contentRect.height) > 1) {
+        Plotly.Plots.resize(element);
+      }
+    });
+  });
 
   function note(element, figure) {
     const line = element.closest("section").querySelector("[data-note]");

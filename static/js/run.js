@@ -10,6 +10,7 @@
   const ASK_SECONDS = 5;
   const MOST_FAILURES = 3;
   let after = page.after;
+  let waiting = page.waiting;
   let heard = null;
   let way = "connecting";
 
@@ -125,10 +126,13 @@
     document.querySelectorAll("[data-states]").forEach(function (form) {
       form.hidden = !form.dataset.states.split(" ").includes(state.state);
     });
-    if (!history.length) {
-      document.querySelectorAll("#cell-empty").forEach(function (line) {
-        line.textContent = state.waiting;
+    if (!after) {
+      document.querySelectorAll("[data-waiting], .chart-empty").forEach(function (line) {
+        if (line.dataset.waiting !== undefined || line.textContent === waiting) {
+          line.textContent = state.waiting;
+        }
       });
+      waiting = state.waiting;
     }
     takeLog(state.log_tail);
     if (state.terminal) {
