@@ -28,7 +28,7 @@ _AT_ONCE = 64
 def open_pth(path: Path) -> Table:
     """Load the file; the accuracies are read architecture by architecture."""
     content = _loaded(path)
-    if not isinstance(content, dict) or any(key not in content for key in _KEYS):
+    if not _is_table(content):
         raise TableError(
             f"{path} is a PyTorch file but not NAS-Bench-201 (which has "
             f"{', '.join(_KEYS)}); give NAS-Bench-201-v1_1-096897.pth."
@@ -37,6 +37,18 @@ def open_pth(path: Path) -> Table:
     if total == 0:
         raise TableError(f"{path} holds no architecture; give the official file.")
     return Table(f"NAS-Bench-201 file {path.name}", total, _rows(path, content))
+
+
+def _is_table(content: Any) -> bool:
+    if not isinstance(content, dict) or any(key not in content for key in _KEYS):
+        return False
+    encodings, infos = content["meta_archs"], content["arch2infos"]
+    return (
+        isinstance(encodings, list)
+        and all(isinstance(encoding, str) for encoding in encodings)
+        and isinstance(infos, dict)
+        and all(index in range(len(encodings)) for index in infos)
+    )
 
 
 def _loaded(path: Path) -> Any:

@@ -60,7 +60,9 @@ def _no_meta(folder: Path) -> str:
 def _meta(file: Path) -> list[str]:
     meta = _unpickled(file)
     encodings = meta.get("meta_archs") if isinstance(meta, dict) else None
-    if not isinstance(encodings, list):
+    if not isinstance(encodings, list) or not all(
+        isinstance(encoding, str) for encoding in encodings
+    ):
         raise TableError(
             f"{file} does not list the architectures (meta_archs); give the folder of "
             "the NATS-Bench topology search space."

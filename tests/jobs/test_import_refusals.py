@@ -166,6 +166,9 @@ def test_a_zip_named_pth_is_refused(refused, tmp_path):
 def test_a_pth_with_other_content_is_refused(refused, tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "model.pth")
     assert "not NAS-Bench-201" in refused(tmp_path / "model.pth")
+    for odd in ({"meta_archs": None}, {"arch2infos": [1]}, {"arch2infos": {15625: 0}}):
+        path = files.write_pth(tmp_path / "odd.pth", {0: record(0)}, **odd)
+        assert "not NAS-Bench-201" in refused(path)
     path = files.write_pth(tmp_path / "none.pth", {})
     assert "holds no architecture" in refused(path)
 
@@ -226,6 +229,14 @@ def test_a_folder_with_a_pickle_that_would_run_code_runs_none(refused, tmp_path)
     file.write_bytes(bz2.compress(pickle.dumps(Payload())))
     assert "is not allowed" in refused(folder)
     assert not witness.exists()
+
+
+def test_a_folder_whose_list_is_something_else_is_refused(refused, tmp_path):
+    folder = made_up_folder(tmp_path / "NATS-tss")
+    for content in ({"meta_archs": [1, 2]}, {}, [3]):
+        packed = bz2.compress(pickle.dumps(content))
+        (folder / "meta.pickle.pbz2").write_bytes(packed)
+        assert "does not list the architectures" in refused(folder)
 
 
 def test_a_folder_with_only_the_list_is_refused(refused, tmp_path):
