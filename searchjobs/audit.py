@@ -30,7 +30,7 @@ def record(
         actor_id=actor.pk if actor is not None else None,
         team_id=team_id_of(obj) if type(obj) in TEAM_PATHS else None,
         verb=verb,
-        object_type=obj._meta.model_name,
+        object_type=obj._meta.model_name or "",
         object_id=str(getattr(obj, "uuid", obj.pk)),
         before=before,
         after=after,

@@ -70,6 +70,7 @@ def launch(
         SpecError: something is wrong; every problem as a sentence, and no row made.
     """
     require_launch(actor, team)
+    author = int(actor.pk)  # type: ignore[arg-type]
     checked = _check(name, spec, seeds, tags)
     chosen = _queue(checked, queue)
     planned = plan(checked)
@@ -82,13 +83,13 @@ def launch(
             seeds=list(seeds),
             tags=[tag.strip() for tag in tags],
             notes=notes,
-            author_id=actor.pk,
+            author_id=author,
         )
         position = time.time_ns() // 1_000_000  # room between for later reordering
         jobs = Job.objects.bulk_create(
             Job(
                 team=team,
-                author_id=actor.pk,
+                author_id=author,
                 spec=checked.with_seed(seed).model_dump(mode="json"),
                 state=State.QUEUED,
                 queue=chosen,

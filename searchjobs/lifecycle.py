@@ -19,6 +19,9 @@ from .models import Job
 from .permissions import User, require_act
 from .states import HELD, MOVES, TERMINAL, State, sources_of
 
+#: From a state to a state.
+Path = dict[str, str]
+
 #: What a job without a worker carries.
 RELEASED: Mapping[str, Any] = {"worker": None, "slot": "", "lease_expires": None}
 #: What a job that waits anew carries.
@@ -55,7 +58,7 @@ def move(job: Job | int, to: str, *, fence: int | None = None, **updates: Any) -
 
 def transition(
     job: Job | int,
-    path: Mapping[str, str],
+    path: Path,
     *,
     fence: int | None,
     updates: Mapping[str, Any],
@@ -80,8 +83,8 @@ def cancel(actor: User, job: Job) -> None:
 
     Raises PermissionDenied or NotAllowedError, with a sentence.
     """
-    path = {State.QUEUED: State.CANCELLED, State.PAUSED: State.CANCELLED}
-    stays = {state: state for state in HELD}
+    path: Path = {State.QUEUED: State.CANCELLED, State.PAUSED: State.CANCELLED}
+    stays: Path = {state: state for state in HELD}
     _act(
         actor,
         "cancel",
@@ -98,7 +101,7 @@ def cancel(actor: User, job: Job) -> None:
 
 def request_pause(actor: User, job: Job) -> None:
     """Pause a job: at once if it waits, else at its last checkpoint."""
-    path = {
+    path: Path = {
         State.QUEUED: State.PAUSED,
         State.STARTING: State.STARTING,
         State.RUNNING: State.PAUSING,
@@ -113,7 +116,7 @@ def resume(actor: User, job: Job) -> None:
 
 def requeue(actor: User, job: Job) -> None:
     """Give a failed or cancelled job another try, from its checkpoint."""
-    path = {State.FAILED: State.QUEUED, State.CANCELLED: State.QUEUED}
+    path: Path = {State.FAILED: State.QUEUED, State.CANCELLED: State.QUEUED}
     _act(actor, "requeue", job, path, _waiting())
 
 
@@ -125,7 +128,7 @@ def _act(
     actor: User,
     verb: str,
     job: Job,
-    path: Mapping[str, str],
+    path: Path,
     updates: Mapping[str, Any],
 ) -> None:
     """Check, move, write the audit event, wake a slot; then refresh the row."""

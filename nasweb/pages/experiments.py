@@ -175,7 +175,7 @@ def cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
     ):
         try:
             lifecycle.cancel(request.user, run.job)
-        except lifecycle.NotAllowed:
+        except lifecycle.NotAllowedError:
             continue  # it ended while the button was on its way
         cancelled += 1
     if cancelled:

@@ -158,7 +158,7 @@ def _action(verb: Callable[[Any, Job], None], done: str) -> Any:
         run = access.run_or_404(request, uuid)
         try:
             verb(request.user, run.job)
-        except lifecycle.NotAllowed as refusal:
+        except lifecycle.NotAllowedError as refusal:
             messages.error(request, str(refusal))
         else:
             messages.success(request, done)

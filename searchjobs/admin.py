@@ -1,0 +1,238 @@
+"""Django's admin: look at everything; change teams, queues and workers.
+
+What a search left behind, and a job's state, are not edited here: the verbs in
+``launch`` and ``lifecycle`` keep states, leases and audit together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, Model, Q, QuerySet
+from django.http import HttpRequest
+
+from . import audit
+from .models import (
+    Architecture,
+    Attempt,
+    AuditEvent,
+    BenchmarkResult,
+    DatasetStatistics,
+    EpochRecord,
+    Experiment,
+    Job,
+    Membership,
+    Queue,
+    Run,
+    Team,
+    Worker,
+)
+from .states import HELD, State
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Rows that the jobs themselves write."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+
+class Audited(admin.ModelAdmin):
+    """Rows that an administrator changes; each change is an audit event."""
+
+    def save_model(
+        self, request: HttpRequest, obj: Model, form: Any, change: bool
+    ) -> None:
+        before = {name: str(form.initial.get(name)) for name in form.changed_data}
+        super().save_model(request, obj, form, change)
+        after = {name: str(form.cleaned_data[name]) for name in form.changed_data}
+        audit.record(
+            request.user,
+            "change" if change else "add",
+            obj,
+            before=before if change else None,
+            after=after,
+        )
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    extra = 0
+    autocomplete_fields = ("user",)
+
+
+@admin.register(Team)
+class TeamAdmin(Audited):
+    list_display = ("name", "slug", "people", "created")
+    search_fields = ("name",)
+    prepopulated_fields = {"slug": ("name",)}
+    inlines = (MembershipInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
+        return super().get_queryset(request).annotate(count=Count("memberships"))
+
+    @admin.display(ordering="count")
+    def people(self, team: Any) -> int:
+        return int(team.count)
+
+
+@admin.register(Queue)
+class QueueAdmin(Audited):
+    list_display = ("name", "device", "paused", "max_running", "waiting", "running")
+    list_filter = ("device", "paused")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Queue]:
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                waits=Count("jobs", filter=Q(jobs__state=State.QUEUED)),
+                runs=Count("jobs", filter=Q(jobs__state__in=HELD)),
+            )
+        )
+
+    @admin.display(ordering="waits")
+    def waiting(self, queue: Any) -> int:
+        return int(queue.waits)
+
+    @admin.display(ordering="runs")
+    def running(self, queue: Any) -> int:
+        return int(queue.runs)
+
+
+@admin.register(Worker)
+class WorkerAdmin(Audited):
+    list_display = ("name", "device", "slots", "drain_requested", "seen", "started")
+    list_filter = ("drain_requested", "queues")
+    readonly_fields = (
+        "name",
+        "slots",
+        "device",
+        "versions",
+        "started",
+        "seen",
+        "queues",
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+class AttemptInline(admin.TabularInline):
+    model = Attempt
+    fields = ("number", "worker_name", "outcome", "detail", "started", "ended")
+    extra = 0
+    can_delete = False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+    def has_add_permission(
+        self, request: HttpRequest, obj: Model | None = None
+    ) -> bool:
+        return False
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnly):
+    list_display = (
+        "uuid",
+        "kind",
+        "state",
+        "team",
+        "author",
+        "queue",
+        "priority",
+        "worker",
+        "lease_expires",
+        "created",
+    )
+    list_filter = ("state", "kind", "queue", "priority", "team")
+    list_select_related = ("team", "author", "queue", "worker")
+    search_fields = ("uuid", "error")
+    date_hierarchy = "created"
+    inlines = (AttemptInline,)
+
+
+@admin.register(Experiment)
+class ExperimentAdmin(ReadOnly):
+    list_display = ("name", "team", "author", "seeds", "tags", "created")
+    list_filter = ("team",)
+    list_select_related = ("team", "author")
+    search_fields = ("name", "fingerprint", "uuid")
+    date_hierarchy = "created"
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnly):
+    list_display = (
+        "experiment",
+        "seed",
+        "state",
+        "epoch",
+        "epochs",
+        "valid_accuracy",
+        "cost_units",
+        "architecture",
+    )
+    list_filter = ("job__state", "experiment__team")
+    list_select_related = ("experiment", "job", "architecture")
+    search_fields = ("experiment__name", "uuid")
+
+    @admin.display(ordering="job__state")
+    def state(self, run: Run) -> str:
+        return run.job.get_state_display()
+
+
+@admin.register(EpochRecord)
+class EpochRecordAdmin(ReadOnly):
+    list_display = ("run", "epoch", "valid_accuracy", "genotype", "recorded")
+    list_select_related = ("run__experiment",)
+    search_fields = ("run__uuid", "genotype")
+
+
+@admin.register(DatasetStatistics)
+class DatasetStatisticsAdmin(ReadOnly):
+    list_display = ("run", "epoch", "set", "remaining", "balance")
+    list_filter = ("set",)
+    list_select_related = ("run__experiment",)
+    search_fields = ("run__uuid",)
+
+
+@admin.register(Architecture)
+class ArchitectureAdmin(ReadOnly):
+    list_display = ("encoding", "space", "index", "parameters", "flops")
+    list_filter = ("space",)
+    search_fields = ("encoding", "index")
+
+
+@admin.register(BenchmarkResult)
+class BenchmarkResultAdmin(ReadOnly):
+    list_display = ("architecture", "dataset", "split", "protocol", "value", "rank")
+    list_filter = ("dataset", "split", "protocol")
+    list_select_related = ("architecture",)
+    search_fields = ("architecture__encoding",)
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnly):
+    list_display = ("at", "actor", "verb", "object_type", "object_id", "team")
+    list_filter = ("verb", "object_type", "team")
+    list_select_related = ("actor", "team")
+    search_fields = ("object_id",)
+    date_hierarchy = "at"

@@ -1,0 +1,46 @@
+"""`manage.py worker_status`: who works on what, and what waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db.models import Count, Prefetch, Q
+from django.utils import timezone
+
+from searchjobs.models import Job, Queue, Worker
+from searchjobs.states import HELD, State
+
+
+class Command(BaseCommand):
+    help = "Show workers, the jobs in their slots, and the length of each queue."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = timezone.now()
+        silent = timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
+        held = Prefetch("jobs", Job.objects.filter(state__in=HELD).order_by("slot"))
+        workers = Worker.objects.prefetch_related(held, "queues")
+        for worker in workers:
+            age = now - worker.seen
+            health = "silent" if age > silent else "alive"
+            if worker.drain_requested:
+                health += ", draining"
+            queues = ", ".join(queue.name for queue in worker.queues.all()) or "none"
+            self.stdout.write(
+                f"{worker.name}: {health}, seen {age.total_seconds():.0f} s ago, "
+                f"{worker.slots} slots on {worker.device}, queues {queues}"
+            )
+            for job in worker.jobs.all():
+                self.stdout.write(f"  {job.slot}: {job.uuid} {job.get_state_display()}")
+        if not workers:
+            self.stdout.write("No worker has ever registered; `make run` starts one.")
+        for queue in Queue.objects.annotate(
+            waiting=Count("jobs", filter=Q(jobs__state=State.QUEUED)),
+            running=Count("jobs", filter=Q(jobs__state__in=HELD)),
+        ):
+            paused = " (paused)" if queue.paused else ""
+            self.stdout.write(
+                f"queue {queue.name}{paused}: {queue.waiting} wait, {queue.running} run"
+            )

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from searchjobs.models import AuditEvent, Job, Queue, Worker
+from searchjobs.queueing import claim
+from searchjobs.states import State
+from tests.jobs.conftest import Launch
+
+pytestmark = pytest.mark.django_db
+
+MODELS = [
+    m
+    for m in apps.get_app_config("searchjobs").get_models()
+    if m in admin.site._registry
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
+def test_every_list_and_page_of_the_admin_opens(
+    launched: Launch, slot: Worker, admin_client: Client, model: type
+) -> None:
+    launched()
+    claim(slot, "slot 0")
+    name = model._meta.model_name  # type: ignore[attr-defined]
+    assert (
+        admin_client.get(reverse(f"admin:searchjobs_{name}_changelist")).status_code
+        == 200
+    )
+    row = model.objects.first()  # type: ignore[attr-defined]
+    if row is not None:
+        address = reverse(f"admin:searchjobs_{name}_change", args=[row.pk])
+        assert admin_client.get(address).status_code == 200
+
+
+def test_a_job_is_not_edited_by_hand(launched: Launch, admin_client: Client) -> None:
+    (job,) = launched()
+    address = reverse("admin:searchjobs_job_change", args=[job.pk])
+    assert admin_client.post(address, {"state": State.SUCCEEDED}).status_code == 403
+    assert Job.objects.get().state == State.QUEUED
+
+
+def test_a_change_of_a_queue_is_written_down(
+    cpu_queue: Queue, admin_client: Client, admin_user: User
+) -> None:
+    address = reverse("admin:searchjobs_queue_change", args=[cpu_queue.pk])
+    data = {
+        "name": "cpu",
+        "device": "cpu",
+        "paused": "on",
+        "pause_reason": "",
+        "max_running": "",
+    }
+    assert admin_client.post(address, data).status_code == 302
+    event = AuditEvent.objects.get()
+    assert (event.actor, event.verb, event.object_type) == (
+        admin_user,
+        "change",
+        "queue",
+    )
+    assert (event.before, event.after) == ({"paused": "False"}, {"paused": "True"})
+
+
+def test_nobody_but_staff_sees_the_admin(
+    user: User, client_for: Callable[[User], Client]
+) -> None:
+    address = reverse("admin:searchjobs_job_changelist")
+    assert client_for(user).get(address).status_code == 302
