@@ -47,15 +47,6 @@ def compiled_cell(device_type: str) -> RunCell:
     return torch.compile(SearchCell.forward, dynamic=False)
 
 
-def require_cuda() -> None:
-    """Raise SpecError unless CUDA graphs can be captured here."""
-    if not torch.cuda.is_available():
-        raise refused(
-            "CUDA graphs need a CUDA GPU, and there is none here; choose backend "
-            "eager or compiled, or a queue whose workers have a GPU."
-        )
-
-
 def refused(sentence: str) -> SpecError:
     return SpecError([Problem("compute.backend", sentence)])
 

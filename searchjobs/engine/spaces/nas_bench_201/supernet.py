@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...contracts import ActiveOperations, Supernet, Tables
-from .backends import RunCell, compiled_cell, eager_cell, refused, require_cuda
+from ...graphs import require_cuda
+from .backends import RunCell, compiled_cell, eager_cell, refused
 from .cell import EVERYTHING, Plan, SearchCell, prepare
 from .encoding import OPERATIONS, TABLE
 from .skeleton import Head, Reduction, Stem, widths
