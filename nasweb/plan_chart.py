@@ -88,7 +88,7 @@ def chart(plan: Plan) -> Chart:
 def _steps(remaining: list[int]) -> list[tuple[int, int]]:
     """Return corners (epoch, samples): level during an epoch, falling at its end."""
     corners = [(0, remaining[0])]
-    stride = max(1, len(remaining) // _MOST_STEPS)
+    stride = max(1, math.ceil(len(remaining) / _MOST_STEPS))
     for epoch in range(stride, len(remaining), stride):
         samples = remaining[epoch]
         if samples != corners[-1][1]:

@@ -34,7 +34,7 @@ class Field:
         name: the dotted path.
         help: what it does, in words.
         decisive: a change draws the form anew.
-        default: what it is if left alone; None where that does not apply.
+        default: what it is if left alone; ``changed``: it is something else.
         errors: sentences that say what is wrong and what to do.
     """
 
@@ -46,7 +46,8 @@ class Field:
     unit: str = ""
     options: tuple[Option, ...] = ()
     decisive: bool = False
-    default: str | None = None
+    default: str = ""
+    changed: bool = False
     placeholder: str = ""
     wide: bool = False
     errors: tuple[str, ...] = ()
@@ -59,10 +60,6 @@ class Field:
     def long_unit(self) -> bool:
         """Too long to stand inside the input."""
         return len(self.unit) > 8
-
-    @property
-    def changed(self) -> bool:
-        return self.default is not None and self.value != self.default
 
 
 @dataclass(frozen=True)
@@ -187,7 +184,8 @@ def _setting(
         unit=unit if kind in {"text", "number"} else "",
         options=options,
         decisive=path in spec_form.DECISIVE,
-        default=base.get(path),
+        default=base.get(path, ""),
+        changed=_read(info, values[path]) != _read(info, base.get(path, "")),
         placeholder="any" if NoneType in get_args(info.annotation) else "",
         errors=tuple(errors.get(path, ())),
     )
@@ -204,6 +202,10 @@ def _kind(info: FieldInfo) -> tuple[Kind, tuple[Option, ...]]:
         blank = [Option("", "as it comes")] if optional else []
         return "select", tuple(blank + values)
     return ("number" if kind in {int, float} else "text"), ()
+
+
+def _read(info: FieldInfo, text: str) -> Any:
+    return spec_form.from_text(info, text)
 
 
 def _is_advanced(info: FieldInfo) -> bool:

@@ -9,6 +9,7 @@ How the fields are drawn stands in ``spec_fields``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import NoneType
 from typing import Any, get_args, get_origin
 
@@ -132,13 +133,10 @@ def from_text(info: FieldInfo, text: str) -> Any:
         return None
     if is_list(info):
         return [part.strip() for part in text.split(",") if part.strip()]
-    candidates = {info.annotation, *options}
-    for kind in (int, float):
-        if kind in candidates or float in candidates:
-            try:
-                return kind(text)
-            except ValueError:
-                continue
+    if {int, float} & {info.annotation, *options}:
+        for number in (int, float):
+            with suppress(ValueError):
+                return number(text)
     return text
 
 

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth import views as auth
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path, reverse_lazy
 from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from nasweb import access
 
+_login_page = auth.LoginView.as_view(
+    template_name="accounts/login.html", redirect_authenticated_user=True
+)
+
+
+@login_not_required
+def log_in(request: HttpRequest) -> HttpResponse:
+    """Ask for name and password.  A part of a page that is renewed after the session
+    has ended loads the whole page anew, and so comes here."""
+    if request.htmx:
+        return HttpResponseClientRefresh()
+    return _login_page(request)
+
+
+@require_POST
+def switch_team(request: HttpRequest) -> HttpResponse:
+    """Show the work of another of the user's teams from here on."""
+    chosen = request.POST.get("team", "")
+    team = next((t for t in access.teams_of(request) if str(t.pk) == chosen), None)
+    if team is None:
+        messages.error(request, "You are in no such team; choose one of the menu.")
+    else:
+        request.session[access.SESSION_KEY] = team.pk
+    return redirect("home")
+
+
 urlpatterns = [
-    path(
-        "login/",
-        auth.LoginView.as_view(
-            template_name="accounts/login.html", redirect_authenticated_user=True
-        ),
-        name="login",
-    ),
+    path("login/", log_in, name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path(
         "password/",
@@ -34,15 +56,3 @@ urlpatterns = [
         name="password_change_done",
     ),
 ]
-
-
-@require_POST
-def switch_team(request: HttpRequest) -> HttpResponse:
-    """Show the work of another of the user's teams from here on."""
-    chosen = request.POST.get("team", "")
-    team = next((t for t in access.teams_of(request) if str(t.pk) == chosen), None)
-    if team is None:
-        messages.error(request, "You are in no such team; choose one of the menu.")
-    else:
-        request.session[access.SESSION_KEY] = team.pk
-    return redirect("home")

@@ -148,12 +148,11 @@ def edit(request: HttpRequest, uuid: UUID) -> HttpResponse:
     require_act(request.user, experiment)
     fields = ("name", "tags", "notes")
     before = {name: getattr(experiment, name) for name in fields}
-    name = request.POST.get("name", "").strip()
-    if not name or len(name) > 120:
-        messages.error(request, "Give the experiment a name of 1 to 120 letters.")
-        return redirect("experiments:detail", uuid)
-    experiment.name = name
+    experiment.name = request.POST.get("name", "").strip()
     experiment.tags = read_tags(request.POST.get("tags", ""))
+    if fault := _fault(experiment):
+        messages.error(request, fault)
+        return redirect("experiments:detail", uuid)
     experiment.notes = request.POST.get("notes", "").strip()
     after = {name: getattr(experiment, name) for name in fields}
     if after != before:
@@ -162,6 +161,15 @@ def edit(request: HttpRequest, uuid: UUID) -> HttpResponse:
             audit.record(request.user, "edit", experiment, before, after)
         messages.success(request, "Saved.")
     return redirect("experiments:detail", uuid)
+
+
+def _fault(experiment: Experiment) -> str:
+    """Return what is wrong with a name or the tags, as a sentence; empty if nothing."""
+    if not 1 <= len(experiment.name) <= 120:
+        return "Nothing was saved: give the experiment a name of 1 to 120 characters."
+    if any(len(tag) > 40 for tag in experiment.tags):
+        return "Nothing was saved: a tag has between 1 and 40 characters."
+    return ""
 
 
 @require_POST

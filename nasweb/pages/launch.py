@@ -154,7 +154,8 @@ def _about(given: Mapping[str, str]) -> dict[str, str]:
 
 def _read(post: Mapping[str, str]) -> Draft:
     unfolded = post.get("unfolded") == "1"
-    return Draft(spec_form.from_browser(post), _about(post), unfolded)
+    about = {name: post.get(name, "") for name in ABOUT}
+    return Draft(spec_form.from_browser(post), about, unfolded)
 
 
 def _judge(draft: Draft, *, check_data: bool = True) -> None:

@@ -1,0 +1,179 @@
+"""Who gets which answer from which address: one line an address, all of them here.
+
+A new address without a line fails ``test_every_address_has_a_line``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from searchjobs.models import Membership, Queue, Run, Team
+from tests.factories import make_user
+from tests.site.factories import make_run
+
+pytestmark = pytest.mark.django_db
+ClientFor = Callable[[User], Client]
+
+LOG_IN = "log in"
+OK, MOVED, DENIED, MISSING = 200, 302, 403, 404
+
+
+@dataclass(frozen=True)
+class Line:
+    """What an address answers.
+
+    ``members`` may launch; ``author`` launched the run in question; a maintainer and
+    an administrator are answered like the author unless ``admin`` says otherwise.
+    """
+
+    method: str
+    anonymous: Any
+    viewer: int
+    member: int
+    author: int
+    stranger: int
+    admin: int | None = None
+    about: str = ""
+    other_method: int = 405
+
+    def expected(self, role: str) -> Any:
+        if role == "admin" and self.admin is not None:
+            return self.admin
+        return getattr(self, "author" if role in {"maintainer", "admin"} else role)
+
+
+def page(about: str = "") -> Line:
+    """Everybody in the team may read it."""
+    stranger = MISSING if about else OK
+    return Line("get", LOG_IN, OK, OK, OK, stranger, about=about)
+
+
+def act(about: str) -> Line:
+    """The author, maintainers and administrators may do it."""
+    return Line("post", LOG_IN, DENIED, DENIED, MOVED, MISSING, about=about)
+
+
+LINES = {
+    "home": page(),
+    "home-now": page(),
+    "experiments:list": page(),
+    "experiments:detail": page("experiment"),
+    "experiments:runs": page("experiment"),
+    "experiments:edit": act("experiment"),
+    "experiments:cancel": act("experiment"),
+    "experiments:new": Line(
+        "get", LOG_IN, DENIED, OK, OK, OK, other_method=OK
+    ),  # a stranger launches for their own team; POST shows the faults
+    "experiments:new-form": Line("post", LOG_IN, DENIED, OK, OK, OK),
+    "experiments:new-preview": Line("post", LOG_IN, DENIED, OK, OK, OK),
+    "experiments:new-yaml": Line("post", LOG_IN, DENIED, OK, OK, OK),
+    "runs:detail": page("run"),
+    "runs:architecture": page("run"),
+    "runs:log": page("run"),
+    "runs:spec": page("run"),
+    "runs:environment": page("run"),
+    "runs:epochs": page("run"),
+    "runs:cancel": act("run"),
+    "runs:pause": act("run"),
+    "runs:resume": act("run"),
+    "runs:requeue": act("run"),
+    "compare:index": page(),
+    "queues:list": page(),
+    "queues:pause": Line(
+        "post", LOG_IN, DENIED, DENIED, DENIED, DENIED, MOVED, about="queue"
+    ),
+    "queues:resume": Line(
+        "post", LOG_IN, DENIED, DENIED, DENIED, DENIED, MOVED, about="queue"
+    ),
+    "login": Line("get", OK, MOVED, MOVED, MOVED, MOVED, other_method=MOVED),
+    "logout": Line("post", MOVED, MOVED, MOVED, MOVED, MOVED),
+    "password_change": Line("get", LOG_IN, OK, OK, OK, OK, other_method=OK),
+    "password_change_done": page(),
+    "team-switch": Line("post", LOG_IN, MOVED, MOVED, MOVED, MOVED),
+    "healthz": Line("get", OK, OK, OK, OK, OK),
+}
+#: Tested with their own means: a stream does not end, and Django's own pages.
+ELSEWHERE = {"live:run"}
+
+ROLES = ("anonymous", "viewer", "member", "author", "maintainer", "stranger", "admin")
+
+
+@pytest.fixture
+def run(user: User, team: Team, cpu_queue: Queue) -> Run:
+    return make_run(user, team, cpu_queue, finished=2, state="running")
+
+
+def address(name: str, run: Run) -> str:
+    about = LINES[name].about
+    given = {
+        "": [],
+        "run": [run.uuid],
+        "experiment": [run.experiment.uuid],
+        "queue": [run.job.queue.name],
+    }[about]
+    return reverse(name, args=given)
+
+
+def person_of(role: str, team: Team, author: User, stranger: User) -> User | None:
+    """Return somebody with that role towards ``team``; None is nobody."""
+    if role == "viewer":
+        return make_user("v", team, Membership.Role.VIEWER)
+    if role == "member":
+        return make_user("m", team)
+    if role == "maintainer":
+        return make_user("c", team, Membership.Role.MAINTAINER)
+    if role == "admin":
+        return User.objects.create_superuser("root")
+    return {"author": author, "stranger": stranger}.get(role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_gets_its_answers(
+    role: str, run: Run, team: Team, user: User, other_team_user: User
+) -> None:
+    person = person_of(role, team, user, other_team_user)
+    wrong = {}
+    for name, line in LINES.items():
+        client = Client()
+        if person is not None:
+            client.force_login(person)
+        answer = getattr(client, line.method)(address(name, run))
+        expected = line.expected(role)
+        to_login = answer.headers.get("Location", "").startswith("/accounts/login/")
+        got = LOG_IN if to_login and name != "logout" else answer.status_code
+        if got != expected:
+            wrong[name] = f"{got} instead of {expected}"
+    assert wrong == {}
+
+
+def test_the_wrong_method_is_refused(
+    run: Run, client_for: ClientFor, user: User
+) -> None:
+    client = client_for(user)
+    wrong = {}
+    for name, line in LINES.items():
+        other = "get" if line.method == "post" else "post"
+        answer = getattr(client, other)(address(name, run))
+        if answer.status_code != line.other_method:
+            wrong[name] = answer.status_code
+    assert wrong == {}
+
+
+def test_every_address_has_a_line() -> None:
+    assert set(names()) == set(LINES) | ELSEWHERE
+
+
+def names(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[str]:
+    for each in (resolver or get_resolver()).url_patterns:
+        if isinstance(each, URLPattern):
+            yield f"{namespace}{each.name}"
+        elif each.namespace != "admin":
+            inner = f"{each.namespace}:" if each.namespace else ""
+            yield from names(each, f"{namespace}{inner}")

@@ -1,0 +1,141 @@
+"""The launch form's values and fields, without a request."""
+
+from __future__ import annotations
+
+import pytest
+
+from nasweb import spec_fields, spec_form
+from searchjobs.engine.problems import Problem, SpecError
+from searchjobs.engine.recipes import Recipe, all_recipes
+from searchjobs.engine.spec import SearchSpec, load_yaml, validate
+
+
+def spec(**content: object) -> SearchSpec:
+    return validate(content, check_data=False)
+
+
+def shown(values: spec_form.Values) -> dict[str, str]:
+    """What a browser sends back of a form that nobody has touched."""
+    hidden = {spec_form.SHOWN + path: values[path] for path in spec_form.DECISIVE}
+    return {**values, **hidden}
+
+
+@pytest.mark.parametrize("recipe", all_recipes(), ids=lambda recipe: recipe.name)
+def test_a_preset_goes_through_the_form_unchanged(recipe: Recipe) -> None:
+    start = spec(**recipe.spec)
+    values = spec_form.from_browser(shown(spec_form.from_spec(start)))
+    assert validate(spec_form.to_data(values), check_data=False) == start
+
+
+def test_what_is_left_alone_stands_at_the_defaults_of_the_spec() -> None:
+    assert spec_form.defaults({}) == spec_form.from_spec(spec())
+
+
+def test_another_recipe_moves_what_was_untouched_and_keeps_what_was_typed() -> None:
+    given = shown(spec_form.from_spec(spec()))
+    given |= {"training.recipe": "smooth", "training.weight_decay": "0.007"}
+    values = spec_form.from_browser(given)
+    assert values["training.epochs"] == "100"
+    assert values["space.track_running_stats"] == "true"
+    assert values["training.weight_decay"] == "0.007"
+
+
+def test_another_data_set_brings_its_augmentation_and_its_options() -> None:
+    given = shown(spec_form.from_spec(spec()))
+    assert given["augmentation.flip"] == "false"
+    values = spec_form.from_browser({**given, "dataset.name": "folder"})
+    assert values["augmentation.flip"] == "true"
+    assert values["dataset.path"] == ""
+
+
+def test_options_of_a_choice_that_is_gone_are_dropped() -> None:
+    given = shown(spec_form.from_spec(spec(selection={"name": "bdp"})))
+    values = spec_form.from_browser({**given, "selection.name": "full"})
+    assert "selection.window" not in values
+
+
+def test_the_form_notices_a_choice_whose_settings_were_not_seen() -> None:
+    given = shown(spec_form.from_spec(spec()))
+    assert not spec_form.choices_differ(given)
+    assert spec_form.choices_differ({**given, "selection.name": "bdp"})
+
+
+def test_lists_are_written_with_commas_and_read_back() -> None:
+    start = spec(dataset={"name": "digits", "classes": ["3", "5"], "per_class": 40})
+    values = spec_form.from_spec(start)
+    assert values["dataset.classes"] == "3, 5"
+    assert validate(spec_form.to_data(values), check_data=False) == start
+
+
+@pytest.mark.parametrize(
+    ("path", "typed", "in_yaml"),
+    [
+        ("training.weight_lr", "-1", "training: {weight_lr: -1}"),
+        ("selection.prune_train", "1", "selection: {name: bdp, prune_train: 1}"),
+        ("selection.window", "1", "selection: {name: bdp, window: 1}"),
+        ("training.epochs", "many", "training: {epochs: many}"),
+        ("training.epochs", "2.5", "training: {epochs: 2.5}"),
+        ("training.momentum", "1.5", "training: {momentum: 1.5}"),
+        ("dataset.per_class", "0", "dataset: {name: digits, per_class: 0}"),
+    ],
+)
+def test_form_and_command_line_say_the_same_sentence(
+    path: str, typed: str, in_yaml: str
+) -> None:
+    values = spec_form.from_spec(spec(selection={"name": "bdp"}))
+    values[path] = typed
+    with pytest.raises(SpecError) as from_form:
+        validate(spec_form.to_data(values))
+    with pytest.raises(SpecError) as from_yaml:
+        load_yaml(in_yaml)
+    assert from_form.value.problems == from_yaml.value.problems
+    form = spec_fields.form(values, from_form.value.problems)
+    wrong = [each for each in every_field(form) if each.errors]
+    assert [each.name for each in wrong] == [path]
+    assert wrong[0].value == typed
+    assert wrong[0].errors == (from_yaml.value.problems[0].sentence,)
+
+
+def test_every_setting_of_the_spec_has_one_field_with_label_and_help() -> None:
+    values = spec_form.from_spec(spec(selection={"name": "bdp"}))
+    fields = every_field(spec_fields.form(values))
+    assert sorted(each.name for each in fields) == sorted(values)
+    assert all(each.label and each.help for each in fields)
+
+
+def test_units_are_taken_from_the_spec() -> None:
+    form = spec_fields.form(spec_form.from_spec(spec()))
+    units = {each.name: each.unit for each in every_field(form)}
+    assert units["training.epochs"] == "epochs"
+    assert units["compute.checkpoint_every"] == "epochs"
+
+
+def test_the_folded_settings_are_counted_and_so_are_the_changed_ones() -> None:
+    values = spec_form.from_spec(spec())
+    form = spec_fields.form(values)
+    assert form.advanced_changed == 0
+    assert form.advanced_count == sum(len(s.fields) for s in form.advanced) > 30
+    changed = spec_fields.form({**values, "training.momentum": "0.8"})
+    assert changed.advanced_changed == 1
+
+
+def test_a_problem_of_a_whole_part_stands_at_its_choice() -> None:
+    problems = [Problem("dataset", "The data set is not there."), Problem("", "Odd.")]
+    form = spec_fields.form(spec_form.from_spec(spec()), problems)
+    dataset = next(each for each in form.what if each.name == "dataset.name")
+    assert dataset.errors == ("The data set is not there.",)
+    assert form.problems == ("Odd.",)
+
+
+def test_an_unknown_choice_is_told_at_its_field() -> None:
+    given = shown(spec_form.from_spec(spec()))
+    values = spec_form.from_browser({**given, "selection.name": "magic"})
+    with pytest.raises(SpecError) as caught:
+        validate(spec_form.to_data(values))
+    form = spec_fields.form(values, caught.value.problems)
+    assert "magic" in form.samples[0].errors[0]
+
+
+def every_field(form: spec_fields.Form) -> list[spec_fields.Field]:
+    folded = [each for section in form.advanced for each in section.fields]
+    return [*form.what, *form.samples, *form.how, *folded]

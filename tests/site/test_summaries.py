@@ -1,0 +1,104 @@
+"""Rows and means of runs, and numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django import DjangoAssertNumQueries
+
+from nasweb import summaries
+from nasweb.templatetags.numbers import duration, genotype, percent
+from searchjobs.models import Queue, Run, Team
+from tests.site.factories import import_table, make_run
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.25, "0.2 s"),
+        (58, "58 s"),
+        (41 * 60, "41 min"),
+        (2 * 3600 + 41 * 60, "2 h 41 min"),
+        (7200, "2 h"),
+        (3599, "1 h"),
+        (76 * 3600, "3 d 4 h"),
+    ],
+)
+def test_durations_read_as_people_say_them(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_an_unknown_share_is_a_dash() -> None:
+    assert (percent(None), percent(0.3204), percent(0.0389, 1)) == (
+        "–",
+        "32 %",
+        "3.9 %",
+    )
+
+
+def test_the_deviation_is_that_of_a_sample_and_needs_two() -> None:
+    found = summaries.spread([1.0, 2.0, 3.0])
+    assert found is not None
+    assert (found.mean, found.deviation, found.n) == (2.0, 1.0, 3)
+    alone = summaries.spread([4.0])
+    assert alone is not None
+    assert alone.deviation is None
+    assert summaries.spread([]) is None
+
+
+@pytest.mark.django_db
+def test_progress_counts_the_epoch_that_is_under_way(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    run = make_run(user, team, cpu_queue, finished=4)  # of 20 epochs
+    assert summaries.share_done(run) == pytest.approx(0.2)
+    run.job.progress = {"epoch": 5, "step": 5, "steps": 10}
+    assert summaries.share_done(run) == pytest.approx(0.225)
+    run.job.progress = {"epoch": 2, "step": 0, "steps": 10}  # after a restart
+    assert summaries.share_done(run) == pytest.approx(0.2)
+    run.job.state = "succeeded"
+    assert summaries.share_done(run) == 1.0
+
+
+@pytest.mark.django_db
+def test_the_mean_is_over_the_runs_that_succeeded(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    for seed, state in enumerate(["succeeded", "succeeded", "failed"], start=1):
+        make_run(user, team, cpu_queue, seed=seed, finished=3, state=state)
+    found = summaries.summary(summaries.rows(_runs()))
+    assert found.n == 2
+    assert found.seconds is not None
+    assert found.seconds.n == 2
+
+
+@pytest.mark.django_db
+def test_many_runs_are_looked_up_together(
+    user: User,
+    team: Team,
+    cpu_queue: Queue,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    runs = [
+        make_run(user, team, cpu_queue, seed=seed, finished=2) for seed in range(1, 9)
+    ]
+    encodings = {run.architecture.encoding for run in runs if run.architecture}
+    import_table(dict.fromkeys(encodings, 90.5))
+    with django_assert_max_num_queries(3):
+        rows = summaries.rows(_runs())
+    assert {row.headline.value for row in rows if row.headline} == {90.5}
+
+
+@pytest.mark.django_db
+def test_a_cell_is_told_by_counts_and_names(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    run = make_run(user, team, cpu_queue, finished=1)
+    told = genotype(run.architecture)["operations"]
+    assert sum(each["count"] for each in told) == 6
+    assert genotype(None) == {"operations": []}
+
+
+def _runs() -> list[Run]:
+    return list(Run.objects.select_related("job", "architecture"))
