@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from searchjobs.launch import launch
-from searchjobs.models import Job, Queue, Team, Worker
+from searchjobs.models import EpochRecord, Job, Queue, Team, Worker
 
 Launch = Callable[..., list[Job]]
 
@@ -39,6 +39,18 @@ def make_worker(queue: Queue, name: str = "worker@here") -> Worker:
     worker = Worker.objects.create(name=name, started=now, seen=now)
     worker.queues.add(queue)
     return worker
+
+
+def epochs_of(job: Job) -> list[int]:
+    """Return the recorded epochs of a job's run, in order."""
+    records = EpochRecord.objects.filter(run__job=job)
+    return list(records.values_list("epoch", flat=True))
+
+
+def told(job: Job) -> list[tuple[Any, ...]]:
+    """Return what a search found, epoch by epoch, without its clock readings."""
+    columns = ("epoch", "alpha", "train_loss", "valid_loss", "genotype", "report__sets")
+    return list(EpochRecord.objects.filter(run__job=job).values_list(*columns))
 
 
 @pytest.fixture(autouse=True)

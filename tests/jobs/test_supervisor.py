@@ -19,11 +19,11 @@ from django.db import connection
 from searchjobs import lifecycle, runfolder
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.spec import validate
-from searchjobs.models import Attempt, EpochRecord, Job, Worker
+from searchjobs.models import Attempt, Job, Worker
 from searchjobs.queueing import Claim, claim, release_expired
 from searchjobs.states import State
 from searchjobs.supervisor import supervise
-from tests.jobs.conftest import Launch, tiny
+from tests.jobs.conftest import Launch, epochs_of, tiny, told
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,22 +70,8 @@ def engine_of(job: Job) -> psutil.Process | None:
     return None
 
 
-def epochs_of(job: Job) -> list[int]:
-    return list(
-        EpochRecord.objects.filter(run__job=job).values_list("epoch", flat=True)
-    )
-
-
 def outcome_of(job: Job) -> str:
     return Attempt.objects.filter(job=job).latest("number").outcome
-
-
-def told(job: Job) -> list[tuple[Any, ...]]:
-    """Return what a search found, epoch by epoch, without its clock readings."""
-    return [
-        (record.epoch, record.alpha, record.train_loss, record.genotype, record.skips)
-        for record in EpochRecord.objects.filter(run__job=job)
-    ]
 
 
 def test_a_search_is_recorded_epoch_by_epoch_and_succeeds(
@@ -162,6 +148,27 @@ def test_a_search_that_was_killed_and_paused_ends_like_an_undisturbed_one(
     assert epochs_of(job) == list(range(1, 11))
     assert told(job) == told(plain)
     assert job.run.architectures == plain.run.architectures
+
+
+def test_a_search_outlives_a_short_absence_of_the_database(
+    launched: Launch, slot: Worker
+) -> None:
+    (job,) = launched(epochs=LONG)
+    with supervised(claimed(slot)):
+        for _ in range(2):
+            before = len(epochs_of(job))
+            wait_until(lambda: len(epochs_of(job)) > before, seconds=60)  # noqa: B023
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                assert cursor.fetchall(), "somebody was cut off"
+        before = len(epochs_of(job))
+        wait_until(lambda: len(epochs_of(job)) > before + 1, seconds=60)
+    recorded = epochs_of(job)
+    assert recorded == list(range(1, len(recorded) + 1))
+    assert job.attempts.count() == 1
 
 
 def test_a_supervisor_that_lost_its_lease_stops_its_engine_and_writes_no_more(

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Any
 
 import psutil
 import pytest
 from django.contrib.auth.models import User
 
 from searchjobs import bell, lifecycle
-from searchjobs.models import Attempt, EpochRecord, Job, Queue, Worker
+from searchjobs.models import Attempt, Job, Queue, Worker
 from searchjobs.queueing import release_expired
 from searchjobs.states import State
-from tests.jobs.conftest import Launch
+from tests.jobs.conftest import Launch, epochs_of, told
 from tests.servers import running_worker, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Outcome = Attempt.Outcome
 QUICK = {"NASWEB_LEASE_SECONDS": "4", "NASWEB_BEAT_SECONDS": "1"}
-
-
-def epochs_of(job: Job) -> list[int]:
-    records = EpochRecord.objects.filter(run__job=job)
-    return list(records.values_list("epoch", flat=True))
 
 
 def has_ended(job: Job) -> bool:
@@ -35,11 +29,6 @@ def has_ended(job: Job) -> bool:
 
 def outcomes(job: Job) -> list[str]:
     return list(job.attempts.values_list("outcome", flat=True))
-
-
-def told(job: Job) -> list[Any]:
-    columns = ("epoch", "alpha", "train_loss", "valid_loss", "genotype", "report__sets")
-    return list(EpochRecord.objects.filter(run__job=job).values_list(*columns))
 
 
 def test_a_worker_killed_in_mid_search_leaves_a_run_that_another_one_completes(
