@@ -34,9 +34,7 @@ class Job(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="jobs"
     )
     spec = models.JSONField()
-    state = models.CharField(
-        max_length=12, choices=State.choices, default=State.QUEUED
-    )
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     queue = models.ForeignKey(Queue, models.PROTECT, related_name="jobs")
     priority = models.SmallIntegerField(
         choices=Priority.choices, default=Priority.NORMAL
