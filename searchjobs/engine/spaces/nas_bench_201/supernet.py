@@ -19,7 +19,7 @@ from .cell import EVERYTHING, Plan, SearchCell, prepare
 from .encoding import OPERATIONS, TABLE
 from .skeleton import Head, Reduction, Stem, widths
 
-CHANNELS_LAST_FROM = 65_536
+CHANNELS_LAST_FROM = 131_072
 """Numbers in the largest map from which a CPU computes in channels-last layout; for
 smaller maps the calls cost more than the numbers, and fewer calls win."""
 
