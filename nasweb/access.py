@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest
 
-from searchjobs.models import Experiment, Run, Team
+from searchjobs.models import Experiment, Membership, Run, Team
 from searchjobs.permissions import visible
 
 SESSION_KEY = "team"
@@ -32,12 +32,16 @@ def current_team(request: HttpRequest) -> Team | None:
 
 
 def _choose(request: HttpRequest) -> Team | None:
-    by_key = {team.pk: team for team in teams_of(request)}
+    teams = teams_of(request)
     chosen = request.session.get(SESSION_KEY)
-    if chosen not in by_key:
-        own = request.user.memberships.values_list("team", flat=True)
-        chosen = next((key for key in by_key if key in set(own)), None)
-    return by_key.get(chosen) or next(iter(by_key.values()), None)
+    for team in teams:
+        if team.pk == chosen:
+            return team
+    own: set[int] = set()
+    if request.user.is_authenticated:
+        memberships = Membership.objects.filter(user=request.user)
+        own = set(memberships.values_list("team_id", flat=True))
+    return next((team for team in teams if team.pk in own), teams[0] if teams else None)
 
 
 def experiment_or_404(request: HttpRequest, uuid: UUID) -> Experiment:

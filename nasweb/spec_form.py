@@ -13,7 +13,6 @@ from contextlib import suppress
 from types import NoneType
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from searchjobs.engine.spec import PARTS, RECIPES, SearchSpec
@@ -101,7 +100,7 @@ def to_data(values: Values) -> dict[str, Any]:
 
 def settings(values: Mapping[str, str]) -> list[tuple[str, FieldInfo]]:
     """Return path and definition of every setting under the present choices."""
-    models: dict[str, type[BaseModel]] = {
+    models: dict[str, Any] = {
         **{name: _part(name, values).Options for name in CHOICES},
         **{name: SearchSpec.model_fields[name].annotation for name in SECTIONS},
     }

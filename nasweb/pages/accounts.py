@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path, reverse_lazy
 from django.views.decorators.http import require_POST
@@ -19,10 +20,10 @@ _login_page = auth.LoginView.as_view(
 
 
 @login_not_required
-def log_in(request: HttpRequest) -> HttpResponse:
+def log_in(request: HttpRequest) -> HttpResponseBase:
     """Ask for name and password.  A part of a page that is renewed after the session
     has ended loads the whole page anew, and so comes here."""
-    if request.htmx:
+    if "HX-Request" in request.headers:
         return HttpResponseClientRefresh()
     return _login_page(request)
 

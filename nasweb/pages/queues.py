@@ -60,7 +60,8 @@ def index(request: HttpRequest) -> HttpResponse:
         "most_waiting": MOST_WAITING,
         "may_pause": request.user.is_superuser,
     }
-    template = "queues/_queues.html" if request.htmx else "queues/index.html"
+    part = "HX-Request" in request.headers
+    template = "queues/_queues.html" if part else "queues/index.html"
     return render(request, template, context)
 
 

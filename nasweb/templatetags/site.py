@@ -72,7 +72,7 @@ def tone(state: str) -> str:
 @register.filter
 def styled(field: BoundField) -> str:
     """Draw a Django form field with our input class and tied to its error."""
-    attributes = {"class": "input"}
+    attributes: dict[str, str | bool] = {"class": "input"}
     if field.errors:
         attributes["aria-invalid"] = "true"
         attributes["aria-describedby"] = f"{field.id_for_label}-error"

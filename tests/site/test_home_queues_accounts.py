@@ -201,7 +201,9 @@ def test_health_tells_what_answers_without_a_log_in(client: Client) -> None:
 
 
 @override_settings(REDIS_URL="redis://127.0.0.1:1/0")
-def test_health_is_bad_if_redis_does_not_answer(client: Client) -> None:
+def test_without_redis_the_site_is_up_and_says_what_is_missing(
+    client: Client,
+) -> None:
     answer = client.get("/healthz")
-    assert answer.status_code == 503
+    assert answer.status_code == 200
     assert answer.json()["redis"] == "unreachable"
