@@ -72,7 +72,12 @@ def _run(options: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     def fail(sentence: str, kind: Any, code: int) -> int:
-        tell(Failed(sentence=sentence, kind=kind))
+        event = Failed(sentence=sentence, kind=kind)
+        tell(event)
+        if log is None and out.is_dir():
+            # a folder that is there has a reader: the supervisor's
+            with (out / "events.jsonl").open("a", encoding="utf-8") as file:
+                file.write(to_line(event))
         sys.stderr.write(f"{sentence}\n")
         return code
 
