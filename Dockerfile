@@ -12,9 +12,9 @@ WORKDIR /srv/nasweb
 
 # The dependencies change seldom and are large: a layer of their own.
 COPY pyproject.toml README.md LICENSE ./
-RUN mkdir nasweb searchjobs \
-    && touch nasweb/__init__.py searchjobs/__init__.py \
-    && pip install --editable .
+COPY nasweb/__init__.py nasweb/
+COPY searchjobs/__init__.py searchjobs/
+RUN pip install --editable .
 
 COPY . .
 
