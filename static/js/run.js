@@ -208,9 +208,12 @@
       let again = false;
       try {
         const response = await fetch(page.epochs + "?after=" + after, { credentials: "same-origin" });
-        if (!response.ok) {
-          way = "this page is out of date: reload it";
+        if (response.redirected || response.status === 404) {
+          way = "you were logged out, or the run is gone: reload the page";
           return;
+        }
+        if (!response.ok) {
+          throw new Error("status " + response.status);
         }
         const news = await response.json();
         way = "asking every " + ASK_SECONDS + " s";

@@ -1,0 +1,171 @@
+"""The compare page: choice, curves, tables, diff, export, and who may see it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from searchjobs.models import Queue, Run, Team
+from tests.site.factories import digits_spec, import_table, make_run
+from tests.site.test_run_page import embedded
+
+ClientFor = Callable[[User], Client]
+URL = reverse("compare:index")
+
+
+@pytest.fixture
+def runs(user: User, team: Team, cpu_queue: Queue) -> list[Run]:
+    """Two seeds of BDP, one search on all samples that is an epoch further."""
+    first = make_run(user, team, cpu_queue, finished=7)
+    second = make_run(
+        user, team, cpu_queue, seed=2, finished=7, experiment=first.experiment
+    )
+    full = digits_spec(selection={"name": "full"})
+    third = make_run(user, team, cpu_queue, name="All samples", spec=full, finished=8)
+    return [first, second, third]
+
+
+def asked(runs: list[Run]) -> dict[str, str]:
+    return {"runs": ",".join(str(run.uuid) for run in runs)}
+
+
+def test_seeds_of_one_spec_are_one_group_with_n(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    page = client_for(user).get(URL, asked(runs))
+    assert "3 runs in 2 groups" in page.content.decode()
+    names = [t.get("name") for t in embedded(page, "figures")["skips"]["data"]]
+    assert "BDP on digits (n = 2)" in names
+    assert "All samples (n = 1)" in names
+
+
+def test_ungrouped_every_run_stands_alone(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    page = client_for(user).get(URL, {**asked(runs), "group": "none"})
+    assert "3 runs in 3 groups" in page.content.decode()
+    assert "BDP on digits · seed 2" in page.content.decode()
+
+
+@pytest.mark.parametrize(("axis", "first"), [("epoch", 1.0), ("seconds", 1.9)])
+def test_the_axis_is_chosen_in_the_address(
+    axis: str, first: float, runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    page = client_for(user).get(URL, {**asked(runs), "x": axis})
+    trace = embedded(page, "figures")["skips"]["data"][-1]
+    assert trace["x"][0] == pytest.approx(first)
+
+
+def test_at_equal_cost_the_dearer_search_is_read_earlier(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    content = client_for(user).get(URL, {**asked(runs), "format": "json"}).json()
+    bdp, full = content["groups"]
+    assert content["equal_cost_units"] == pytest.approx(bdp["last"]["cost"]["mean"])
+    assert full["last"]["epoch"]["mean"] == 8
+    assert full["at_equal_cost"]["epoch"]["mean"] == 6
+    assert bdp["last"]["cost_share"]["mean"] < 1
+    assert full["last"]["cost_share"]["mean"] == pytest.approx(1)
+    assert len(full["runs"][0]["steps"]) == 8
+
+
+def test_only_what_differs_is_in_the_diff(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    page = client_for(user).get(URL, asked(runs)).content.decode()
+    assert "<code>selection.name</code>" in page
+    assert "<code>training.epochs</code>" not in page
+    assert "<code>seed</code>" not in page
+
+
+def test_with_a_table_the_columns_are_look_ups(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    encodings = {run.architecture.encoding for run in runs if run.architecture}
+    import_table({encoding: 90.0 + place for place, encoding in enumerate(encodings)})
+    page = client_for(user).get(URL, asked(runs))
+    assert "CIFAR-100 test" in page.content.decode()
+    assert embedded(page, "figures")["accuracy"]["data"]
+
+
+def test_the_csv_has_one_row_a_run_and_no_formula(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    runs[0].experiment.name = "=1+1"
+    runs[0].experiment.save()
+    text = client_for(user).get(URL, {**asked(runs), "format": "csv"}).content.decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["seed"] for row in rows] == ["1", "2", "1"]
+    assert [row["epoch"] for row in rows] == ["7", "7", "8"]
+    assert rows[0]["group"] == "'=1+1"
+    assert rows[0]["genotype"].startswith("|")
+
+
+def test_ticked_runs_become_a_stable_address(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    ticked = [str(runs[2].uuid), str(runs[0].uuid)]
+    response = client_for(user).get(URL, {"run": ticked})
+    assert response.status_code == 302
+    assert response["Location"] == f"{URL}?runs={','.join(ticked)}"
+
+
+def test_without_runs_the_page_offers_those_of_the_team(
+    runs: list[Run], user: User, other_team_user: User, client_for: ClientFor
+) -> None:
+    page = client_for(user).get(URL).content.decode()
+    assert str(runs[0].uuid) in page
+    assert (
+        str(runs[0].uuid)
+        not in client_for(user).get(URL, {"q": "zzz"}).content.decode()
+    )
+    page = client_for(other_team_user).get(URL).content.decode()
+    assert str(runs[0].uuid) not in page
+    assert "No run yet" in page
+
+
+@pytest.mark.parametrize("kind", ["", "csv", "json"])
+def test_a_run_of_another_team_is_404_in_every_form(
+    kind: str, runs: list[Run], other_team_user: User, client_for: ClientFor
+) -> None:
+    client = client_for(other_team_user)
+    assert client.get(URL, {**asked(runs), "format": kind}).status_code == 404
+
+
+def test_a_malformed_address_is_404_and_a_post_is_refused(
+    user: User, client_for: ClientFor
+) -> None:
+    assert client_for(user).get(URL, {"runs": "not-a-run"}).status_code == 404
+    assert client_for(user).post(URL).status_code == 405
+
+
+def test_runs_without_an_epoch_say_so(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    queued = make_run(user, team, cpu_queue, state="queued")
+    page = client_for(user).get(URL, asked([queued]))
+    assert page.status_code == 200
+    assert "finished an epoch" in embedded(page, "figures")["skips"]["empty"]
+
+
+def test_the_number_of_queries_does_not_grow_with_the_runs(
+    runs: list[Run],
+    user: User,
+    team: Team,
+    cpu_queue: Queue,
+    client_for: ClientFor,
+    django_assert_max_num_queries: object,
+) -> None:
+    more = [
+        make_run(user, team, cpu_queue, seed=seed, finished=2, name=f"run {seed}")
+        for seed in range(3, 8)
+    ]
+    client = client_for(user)
+    with django_assert_max_num_queries(16):  # type: ignore[operator]
+        client.get(URL, asked([*runs, *more]))
