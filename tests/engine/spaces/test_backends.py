@@ -35,7 +35,7 @@ def test_an_unknown_backend_is_refused_in_a_sentence():
 
 @WITHOUT_GPU
 def test_graphs_without_a_gpu_are_refused_in_a_sentence():
-    supernet, batch, alpha = small()
+    supernet, _, alpha = small()
     with pytest.raises(SpecError, match="need a CUDA GPU") as caught:
         supernet.use_backend("graphs")
     assert caught.value.problems[0].field == "compute.backend"
@@ -65,7 +65,7 @@ def test_a_half_step_makes_only_the_wanted_gradients():
 
     result, (slope,) = gradients_of(loss_of, [alpha], batch)
     assert all(p.grad is None for p in supernet.parameters())
-    loss, logits = loss_of(batch)
+    loss, _ = loss_of(batch)
     loss.backward()
     torch.testing.assert_close(slope, alpha.grad)
     torch.testing.assert_close(result.loss, loss.detach())

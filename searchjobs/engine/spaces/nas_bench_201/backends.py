@@ -18,6 +18,7 @@ from torch import Tensor
 from ...problems import Problem, SpecError
 from .cell import Plan, SearchCell, Stage
 
+_GRAPHS = 64
 RunCell = Callable[[SearchCell, Tensor, Stage, Plan], Tensor]
 
 
@@ -44,6 +45,10 @@ def compiled_cell(device_type: str) -> RunCell:
             f"The compiled backend needs {needed}, and compiling failed here "
             f"({type(error).__name__}); install it or choose backend eager."
         ) from error
+    # a graph for each shape and kind of half-step; beyond the limit, PyTorch would
+    # fall back to eager without a word
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, _GRAPHS)
     return torch.compile(SearchCell.forward, dynamic=False)
 
 
