@@ -41,7 +41,8 @@ def ago(moment: datetime | None) -> str:
     """Write how long ago a moment was."""
     if moment is None:
         return "never"
-    return f"{duration(round((timezone.now() - moment).total_seconds()))} ago"
+    seconds = max(round((timezone.now() - moment).total_seconds()), 0)
+    return f"{seconds} s ago" if seconds < 10 else f"{duration(seconds)} ago"
 
 
 @register.filter
