@@ -50,13 +50,9 @@ class NasBench201(Space):
     summary = "Four nodes, six edges, five operations: 15,625 cells, all in a table."
     source = "X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020."
     Options = NasBench201Options
+    options: NasBench201Options
 
     tables = {TABLE: ROWS}
-
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
-        assert isinstance(options, NasBench201Options)
-        self._options = options
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -69,11 +65,11 @@ class NasBench201(Space):
     def supernet(self, classes: int, generator: torch.Generator) -> NasBench201Supernet:
         return NasBench201Supernet(
             classes,
-            self._options.channels,
-            self._options.cells,
+            self.options.channels,
+            self.options.cells,
             generator,
-            affine=self._options.affine,
-            track_running_stats=self._options.track_running_stats,
+            affine=self.options.affine,
+            track_running_stats=self.options.track_running_stats,
         )
 
     def network(

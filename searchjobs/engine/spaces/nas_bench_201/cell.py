@@ -17,7 +17,7 @@ nothing on a CPU, so each edge keeps its own weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -161,7 +161,7 @@ class SearchCell(nn.Module):
         rectified = pooled = None
         for name in CONVOLUTIONS:
             operation = OPERATIONS.index(name)
-            edges = self.get_submodule(name)
+            edges = cast(nn.ModuleList, self.get_submodule(name))
             for row in rows:
                 if plan[row][operation]:
                     rectified = relu(x) if rectified is None else rectified
