@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +15,15 @@ from django.db.models.functions import Now
 from . import audit, bell
 from .engine.plan import plan
 from .engine.problems import Problem, SpecError
+from .engine.seeds import seeds_problem
 from .engine.spec import SearchSpec, validate
 from .models import Experiment, Job, Queue, Run, Team
 from .permissions import User, can_view, require_launch
 from .states import State
 from .workers import Device, queue_for
 
-MAX_SEEDS = 100
 #: A worker that was not seen for so long offers no GPU to "auto".
 WORKER_ALIVE = timedelta(minutes=5)
-_SEED_RULE = "Seeds are whole numbers such as 1, 2, 3 or a range such as 1-5"
-_LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -133,26 +130,6 @@ def clone(actor: User, experiment: Experiment) -> Draft:
     )
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Read ``1, 2, 3`` or ``1-5`` or both; SpecError, with sentences, otherwise."""
-    seeds: list[int] = []
-    for word in re.split(r"[,\s]+", re.sub(r"\s*-\s*", "-", text.strip())):
-        found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", word)
-        if found is None:
-            given = f"{word!r} is none." if word else "you gave none."
-            raise SpecError([Problem("seeds", f"{_SEED_RULE}; {given}")])
-        first, last = int(found[1]), int(found[2] or found[1])
-        if last < first:
-            sentence = f"The range {word} runs backwards; write {last}-{first}."
-            raise SpecError([Problem("seeds", sentence)])
-        if last - first >= MAX_SEEDS:
-            raise SpecError([_too_many(last - first + 1)])
-        seeds.extend(range(first, last + 1))
-    if problem := _seed_problem(seeds):
-        raise SpecError([problem])
-    return seeds
-
-
 def _check(
     name: str,
     spec: SearchSpec | Mapping[str, Any],
@@ -168,7 +145,7 @@ def _check(
         problems.append(Problem("name", f"Use at most {longest} characters in a name."))
     if any(not tag.strip() or len(tag.strip()) > 40 for tag in tags):
         problems.append(Problem("tags", "A tag has between 1 and 40 characters."))
-    if problem := _seed_problem(seeds):
+    if problem := seeds_problem(seeds):
         problems.append(problem)
     data = spec.model_dump(mode="json") if isinstance(spec, SearchSpec) else dict(spec)
     try:
@@ -178,30 +155,6 @@ def _check(
     if problems:
         raise SpecError(problems)
     return checked
-
-
-def _seed_problem(seeds: Sequence[int]) -> Problem | None:
-    if not seeds:
-        return Problem("seeds", f"{_SEED_RULE}; you gave none.")
-    if len(seeds) > MAX_SEEDS:
-        return _too_many(len(seeds))
-    wrong = next((s for s in seeds if not 0 <= s <= _LARGEST_SEED), None)
-    if wrong is not None:
-        sentence = f"A seed lies between 0 and {_LARGEST_SEED}; {wrong} does not."
-        return Problem("seeds", sentence)
-    twice = next((s for i, s in enumerate(seeds) if s in seeds[:i]), None)
-    if twice is not None:
-        sentence = f"Seed {twice} stands there twice and would give the same run twice."
-        return Problem("seeds", f"{sentence} Remove one.")
-    return None
-
-
-def _too_many(count: int) -> Problem:
-    return Problem(
-        "seeds",
-        f"{count} seeds are more than the {MAX_SEEDS} that one experiment may have; "
-        "launch several experiments.",
-    )
 
 
 def _queue(spec: SearchSpec, wanted: Queue | None) -> Queue:

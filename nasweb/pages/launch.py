@@ -20,6 +20,7 @@ from searchjobs import launch as launching
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import all_recipes, recipe
+from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import SearchSpec, validate
 from searchjobs.models import Experiment, Job, Queue, Team
 from searchjobs.permissions import can_launch, visible
@@ -41,7 +42,7 @@ class Draft:
     @property
     def seeds(self) -> list[int]:
         try:
-            return launching.parse_seeds(self.about["seeds"])
+            return parse_seeds(self.about["seeds"])
         except SpecError:
             return []
 
@@ -162,7 +163,7 @@ def _judge(draft: Draft, *, check_data: bool = True) -> None:
     """Validate the spec and the seeds; keep every problem and the spec if sound."""
     draft.problems = []
     try:
-        launching.parse_seeds(draft.about["seeds"])
+        parse_seeds(draft.about["seeds"])
     except SpecError as error:
         draft.problems += error.problems
     try:

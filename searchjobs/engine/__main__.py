@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--resume", action="store_true", help="go on from the newest checkpoint in OUT"
     )
-    run.add_argument("--seed", type=int, help="instead of the seed in the spec")
+    run.add_argument("--seed", help="instead of the seed in the spec")
     run.set_defaults(command=_run)
     plan = commands.add_parser("plan", help="say what a search would do")
     plan.add_argument("spec", type=Path, help="spec as YAML; - reads standard input")
@@ -116,7 +116,7 @@ def _stop(signal_number: int, _frame: object) -> None:
     sys.exit(128 + signal_number)
 
 
-def _read(path: Path, seed: int | None = None) -> Any:
+def _read(path: Path, seed: str | None = None) -> Any:
     from .problems import Problem, SpecError
     from .spec import load_yaml
 
@@ -126,8 +126,7 @@ def _read(path: Path, seed: int | None = None) -> Any:
         raise SpecError(
             [Problem("", f"The spec {path} cannot be read; check the path.")]
         ) from None
-    spec = load_yaml(text)
-    return spec if seed is None else spec.with_seed(seed)
+    return load_yaml(text, seed=seed)
 
 
 def _prepare(out: Path, spec: str, resume: bool) -> None:

@@ -12,12 +12,20 @@ import json
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .contracts import derivations, methods, selections, spaces, stopping_rules
 from .data.source import sources
 from .problems import Problem, SpecError, sentences
 from .registry import Registry, setting
+from .seeds import parse_seeds
 
 Group = Literal["what", "samples", "how"]
 
@@ -332,6 +340,23 @@ class SearchSpec(_Section):
                 filled["augmentation"] = {**source.augmentation, **given}
         return filled
 
+    @field_validator("seed", mode="before")
+    @classmethod
+    def _one_seed(cls, given: Any) -> Any:
+        """Read a seed given as text as the form reads its list of them."""
+        if not isinstance(given, str):
+            return given
+        try:
+            seeds = parse_seeds(given)
+        except SpecError as error:
+            raise ValueError(error.problems[0].sentence) from None
+        if len(seeds) > 1:
+            raise ValueError(
+                f"A spec has one seed; {given!r} are {len(seeds)}. Launch them as the "
+                "seeds of an experiment."
+            )
+        return seeds[0]
+
     @classmethod
     def union_tags(cls, field: str) -> tuple[str, ...]:
         """Return the names to choose from, for a field that is a choice of parts."""
@@ -394,8 +419,13 @@ def validate(data: dict[str, Any], *, check_data: bool = True) -> SearchSpec:
     return spec
 
 
-def load_yaml(text: str, *, check_data: bool = True) -> SearchSpec:
-    """Read a spec from YAML; every fault becomes a ``SpecError``."""
+def load_yaml(
+    text: str, *, seed: str | None = None, check_data: bool = True
+) -> SearchSpec:
+    """Read a spec from YAML; every fault becomes a ``SpecError``.
+
+    ``seed`` replaces the one in the text.
+    """
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -408,4 +438,6 @@ def load_yaml(text: str, *, check_data: bool = True) -> SearchSpec:
         raise SpecError(
             [Problem("", "A spec is a YAML mapping of settings; this is not.")]
         )
+    if seed is not None:
+        data = {**data, "seed": seed}
     return validate(data, check_data=check_data)

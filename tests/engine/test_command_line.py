@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -98,6 +97,15 @@ def test_wrong_input_is_one_sentence_and_no_traceback(tmp_path):
     assert not out.exists()
 
 
+def test_seeds_that_are_none_are_told_as_in_the_form(spec_file, tmp_path):
+    done = engine("run", spec_file, "--out", tmp_path / "out", "--seed", "a,b")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "seed: Seeds are whole numbers such as 1, 2, 3 or a range such as 1-5; "
+        "'a' is none.\n"
+    )
+
+
 def test_a_missing_spec_is_said_in_a_sentence(tmp_path):
     done = engine("plan", tmp_path / "nothing.yaml")
     assert done.returncode == 2
@@ -145,4 +153,3 @@ def test_the_reader_of_events_may_go_away(spec_file, tmp_path):
     errors = child.stderr.read()
     child.wait(timeout=60)
     assert "Traceback" not in errors
-    assert time.time() > 0

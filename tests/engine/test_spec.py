@@ -62,6 +62,18 @@ def test_digits_are_never_flipped_unless_one_asks_for_it():
             "spelling.",
         ),
         (
+            {"seed": "a,b"},
+            "seed",
+            "Seeds are whole numbers such as 1, 2, 3 or a range such as 1-5; "
+            "'a' is none.",
+        ),
+        (
+            {"seed": "1, 2"},
+            "seed",
+            "A spec has one seed; '1, 2' are 2. Launch them as the seeds of an "
+            "experiment.",
+        ),
+        (
             {"compute": {"backend": "magic"}},
             "compute.backend",
             "Backend must be 'eager', 'compiled' or 'graphs'; you gave 'magic'.",

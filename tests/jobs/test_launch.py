@@ -5,8 +5,9 @@ from django.contrib.auth.models import User
 from pytest_django import DjangoAssertNumQueries
 
 from searchjobs.engine.problems import SpecError
+from searchjobs.engine.seeds import MAX_SEEDS, parse_seeds
 from searchjobs.engine.spec import SearchSpec
-from searchjobs.launch import MAX_SEEDS, clone, launch, parse_seeds
+from searchjobs.launch import clone, launch
 from searchjobs.models import AuditEvent, Experiment, Job, Queue, Run, Team
 from searchjobs.states import State
 from tests.factories import make_queue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..contracts import Search
+from ..contracts import Search, SetName
 from ..events import EpochFinished, SetState
 from ..seeding import Streams
 from ..selection.class_limit import balance
@@ -93,10 +93,10 @@ def epoch_report(
     )
 
 
-def set_states(search: Search) -> dict[str, SetState]:
+def set_states(search: Search) -> dict[SetName, SetState]:
     """Return what remains of T and V, with class counts and balance."""
     classes = search.classes
-    states = {}
+    states: dict[SetName, SetState] = {}
     for name, ids in search.selection.sets.items():
         counts = torch.bincount(search.data.labels[ids], minlength=classes).cpu()
         states[name] = SetState(

@@ -14,10 +14,10 @@ from torch.nn.functional import cross_entropy
 
 from ..contracts import Batch, Method, Search, StepResult, Tables, methods
 from ..optimisation import WeightOptimiser, alpha_optimiser, initial_alpha
-from ..registry import Options
+from ..registry import Options as AnyOptions
 
 
-class DartsOptions(Options):
+class DartsOptions(AnyOptions):
     name: Literal["darts"] = "darts"
 
 
@@ -32,7 +32,7 @@ class Darts(Method):
     source = "Liu, Simonyan, Yang, DARTS, ICLR 2019, Eq. 2 to 5 with xi = 0."
     Options = DartsOptions
 
-    def __init__(self, options: Options, search: Search) -> None:
+    def __init__(self, options: AnyOptions, search: Search) -> None:
         super().__init__(options, search)
         training = search.spec.training
         self._alpha: dict[str, Tensor] = initial_alpha(

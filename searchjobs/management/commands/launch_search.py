@@ -11,8 +11,9 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError
 
 from searchjobs.engine.problems import SpecError
+from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import load_yaml
-from searchjobs.launch import launch, parse_seeds
+from searchjobs.launch import launch
 from searchjobs.models import Queue, Team
 
 
