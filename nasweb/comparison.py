@@ -34,6 +34,8 @@ class Step:
     inherited: float | None
     remaining: float | None
     """Share of the samples of T and V that remains, per cent."""
+    cost_share: float | None
+    """Cost against the same search without pruning up to the same epoch."""
     skips: int
     genotype: str
     table: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
@@ -51,8 +53,6 @@ class Member:
     uuid: str
     seed: int
     state: str
-    cost_share: float | None
-    """Cost against the same search without pruning up to the same epoch."""
     cell: Sequence[tuple[str, str, str]]
     steps: Sequence[Step]
 
@@ -175,7 +175,7 @@ def summary(group: Group, step_of: Callable[[Member], Step | None]) -> dict[str,
         "n": group.n,
         "epoch": spread(step.epoch for step in steps),
         "cost": spread(step.cost for step in steps),
-        "cost_share": spread(m.cost_share for m in group.members),
+        "cost_share": spread(step.cost_share for step in steps),
         "seconds": spread(step.seconds for step in steps),
         "supernet": spread(step.supernet for step in steps),
         "inherited": spread(step.inherited for step in steps),

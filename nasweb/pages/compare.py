@@ -33,7 +33,7 @@ from nasweb.comparison import (
 )
 from nasweb.figures import compare as figures
 from nasweb.runs import points as rows
-from nasweb.runs.spec_view import differences
+from nasweb.runs.spec_view import differences, ordered
 from searchjobs import benchmark
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
 from searchjobs.permissions import visible
@@ -138,7 +138,11 @@ def _groups(runs: Sequence[Run], *, together: bool) -> list[Group]:
             label += f" · seed {run.seed}"
         elif names.count(label) > 1:
             label += f" · {run.experiment.fingerprint[:4]}"
-        spec = {n: v for n, v in run.job.spec.items() if not (together and n == "seed")}
+        spec = {
+            n: v
+            for n, v in ordered(run.job.spec).items()
+            if not (together and n == "seed")
+        }
         groups.append(Group(label, spec, its_members))
     return groups
 
@@ -166,7 +170,7 @@ def _members(runs: Sequence[Run]) -> dict[int, Member]:
         size = sum((run.plan or {}).get("sizes", {}).values())
         table = tables[rows.space_name(run)]
         steps = [
-            _step(record, left.get((run.pk, record.epoch)), size, table)
+            _step(run, record, left.get((run.pk, record.epoch)), size, table)
             for record in sorted(records[run.pk], key=lambda record: record.epoch)
         ]
         found[run.pk] = _member(run, steps)
@@ -174,8 +178,10 @@ def _members(runs: Sequence[Run]) -> dict[int, Member]:
 
 
 def _step(
-    record: EpochRecord, left: int | None, size: int, table: dict[str, Any]
+    run: Run, record: EpochRecord, left: int | None, size: int, table: dict[str, Any]
 ) -> Step:
+    baseline = run.baseline_units * record.epoch / run.epochs
+
     def per_cent(share: float | None) -> float | None:
         return None if share is None else 100 * share
 
@@ -186,6 +192,7 @@ def _step(
         supernet=per_cent(record.valid_accuracy),
         inherited=per_cent(record.inherited_accuracy),
         remaining=100 * left / size if left is not None and size else None,
+        cost_share=record.cost_units / baseline if baseline else None,
         skips=record.skips,
         genotype=record.genotype,
         table=table.get(record.genotype, {}),
@@ -195,12 +202,10 @@ def _step(
 def _member(run: Run, steps: Sequence[Step]) -> Member:
     space = benchmark.space_named(rows.space_name(run))
     last = steps[-1] if steps else None
-    baseline = run.baseline_units * last.epoch / run.epochs if last else 0.0
     return Member(
         uuid=str(run.uuid),
         seed=run.seed,
         state=run.job.state,
-        cost_share=last.cost / baseline if last and baseline else None,
         cell=rows.cell(space, last.genotype) if last else [],
         steps=steps,
     )
@@ -348,7 +353,7 @@ def _csv(groups: Sequence[Group]) -> HttpResponse:
                 member.state,
             ]
             if step is not None:
-                values += [step.epoch, step.cost, member.cost_share, step.seconds]
+                values += [step.epoch, step.cost, step.cost_share, step.seconds]
                 values += [step.supernet, step.inherited, step.remaining, step.skips]
                 values += [step.genotype]
                 values += [step.table.get(d, {}).get(split) for d, split in columns]

@@ -25,7 +25,7 @@ from nasweb.runs.charts import (
     setting_of,
     tiles_of,
 )
-from nasweb.runs.spec_view import sections
+from nasweb.runs.spec_view import ordered, sections
 from nasweb.runs.status import status
 from nasweb.runs.words import compact, per_cent
 from searchjobs import benchmark, lifecycle
@@ -114,7 +114,7 @@ def log(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def spec(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The complete spec, as a table and as YAML."""
     run = access.run_or_404(request, uuid)
-    complete = run.job.spec
+    complete = ordered(run.job.spec)
     if request.GET.get("format") == "yaml":
         text = yaml.safe_dump(complete, sort_keys=False)
         response = HttpResponse(text, content_type="application/yaml")

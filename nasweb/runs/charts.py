@@ -130,7 +130,9 @@ def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
         dataset_label=benchmark.DATASETS[setting.dataset],
         table_loaded=setting.table_loaded,
         optimum=setting.optimum.get(setting.dataset),
-        eigenvalues=list(newest[: 2 * EIGENVALUE_WINDOW])[::-1],
+        eigenvalues=[
+            value for value in newest[: 2 * EIGENVALUE_WINDOW] if value is not None
+        ][::-1],
         eigenvalue_every=setting.eigenvalue_every,
     )
 

@@ -112,7 +112,7 @@ def point(
     }
 
 
-def last_events(points: Sequence[Point]) -> dict[str, Mapping[str, Any]]:
+def last_events(points: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return the last pruning event of each set among these epochs."""
     found: dict[str, Mapping[str, Any]] = {}
     for each in points:

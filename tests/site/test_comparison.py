@@ -27,6 +27,7 @@ def steps(costs: list[float], values: list[float]) -> list[Step]:
             supernet=value,
             inherited=None,
             remaining=100.0,
+            cost_share=cost / 10,
             skips=epoch,
             genotype="g",
             table={"cifar10": {"test": value + 1, "valid": value}},
@@ -36,9 +37,7 @@ def steps(costs: list[float], values: list[float]) -> list[Step]:
 
 
 def member(costs: list[float], values: list[float], operation: str = "a") -> Member:
-    return Member(
-        "u", 1, "running", 0.5, [("cell", "1←0", operation)], steps(costs, values)
-    )
+    return Member("u", 1, "running", [("cell", "1←0", operation)], steps(costs, values))
 
 
 SUPERNET = value_of("supernet", "cifar10")
@@ -91,6 +90,7 @@ def test_a_summary_has_a_spread_for_every_column_of_the_table() -> None:
     row = summary(group, lambda each: each.last)
     assert row["n"] == 2
     assert row["cost"].mean == 11
+    assert row["cost_share"].mean == pytest.approx(1.1)
     assert row["supernet"].mean == 3
     assert row["table"]["cifar10"]["test"].mean == 4
     assert row["table"]["cifar10"]["valid"].deviation == pytest.approx(2**0.5)
