@@ -104,9 +104,9 @@ def test_a_search_is_launched_watched_live_and_a_second_one_cancelled(
     # Both charts and the heat map gain points.
     wait_for_points(page, "accuracy", 2)
     assert points(page, "remaining") >= 2
-    accuracy, remaining = points(page, "accuracy"), points(page, "remaining")
     strengths = page.evaluate(STRENGTHS)
     shown = int(page.locator("#epoch-shown").inner_text())
+    accuracy, remaining = points(page, "accuracy"), points(page, "remaining")
     assert len(strengths) == 6 * 5
     wait_for_points(page, "accuracy", accuracy + 1)
     wait_for_points(page, "remaining", remaining + 1)
