@@ -9,17 +9,18 @@ keep the rate that it was captured with.
 
 No GPU was at hand when this was written: capture and replay follow PyTorch's
 documentation and have not been run.  Run ``tests/benchmarks/step.py`` on a GPU
-first: it compares the replayed gradients with the eager ones before it times them.
+first: it compares the losses of replayed and eager steps before it times them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from .contracts import Batch, StepResult
+from .contracts import Batch, Search, StepResult
 from .problems import Problem, SpecError
 
 LossOf = Callable[[Batch], tuple[Tensor, Tensor]]
@@ -34,6 +35,16 @@ def gradients_of(loss_of: LossOf, wanted: Sequence[Tensor], batch: Batch) -> Hal
     loss, logits = loss_of(batch)
     gradients = torch.autograd.grad(loss, list(wanted), allow_unused=True)
     return StepResult(loss.detach(), logits.detach()), gradients
+
+
+def half_step(
+    loss_of: LossOf, wanted: Sequence[Tensor], search: Search
+) -> Callable[[Batch], HalfStep]:
+    """Return ``gradients_of`` for one loss, captured if the spec asks for graphs."""
+    if search.spec.compute.backend == "graphs":
+        size = search.spec.training.batch_size
+        return CapturedHalfStep(loss_of, wanted, search.supernet, size)
+    return partial(gradients_of, loss_of, wanted)
 
 
 def require_cuda() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,9 +66,8 @@ class WeightOptimiser:
             epoch, training.epochs, training.weight_lr, training.weight_lr_min
         )
 
-    def step(self, loss: Tensor) -> None:
-        """Ask autograd for the gradients of w alone, clip them, and step."""
-        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+    def step(self, gradients: Sequence[Tensor | None]) -> None:
+        """Clip the gradients of ``parameters``, in their order, and step."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         if self.training.clip > 0:

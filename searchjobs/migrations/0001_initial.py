@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 ('space', models.CharField(max_length=40)),
                 ('encoding', models.CharField(max_length=400)),
                 ('index', models.IntegerField(blank=True, help_text="Official index in the space's table.", null=True)),
-                ('canonical', models.CharField(blank=True, help_text='Same text: same function (isomorphism).', max_length=400)),
+                ('canonical', models.CharField(blank=True, help_text='Isomorphism class, as NAS-Bench-201 counts them.', max_length=400)),
                 ('parameters', models.BigIntegerField(blank=True, null=True)),
                 ('flops', models.BigIntegerField(blank=True, help_text='Multiply-adds of the CIFAR-10 network.', null=True)),
             ],

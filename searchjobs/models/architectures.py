@@ -12,7 +12,9 @@ class Architecture(models.Model):
         null=True, blank=True, help_text="Official index in the space's table."
     )
     canonical = models.CharField(
-        max_length=400, blank=True, help_text="Same text: same function (isomorphism)."
+        max_length=400,
+        blank=True,
+        help_text="Isomorphism class, as NAS-Bench-201 counts them.",
     )
     parameters = models.BigIntegerField(null=True, blank=True)
     flops = models.BigIntegerField(

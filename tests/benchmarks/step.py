@@ -31,7 +31,6 @@ from torch.nn.functional import cross_entropy
 from searchjobs.engine.contracts import Batch, Search, methods, spaces
 from searchjobs.engine.data.dataset import ResidentImages
 from searchjobs.engine.data.source import Images
-from searchjobs.engine.graphs import CapturedHalfStep
 from searchjobs.engine.seeding import Streams
 from searchjobs.engine.selection.sample_error import sample_error
 from searchjobs.engine.selection.voe import VarianceOfError
@@ -84,52 +83,10 @@ def composed(channels: int, cells: int, backend: str) -> Search:
 def ours(channels: int, cells: int, backend: str) -> Step:
     """Return the engine's own two half-steps."""
     search = composed(channels, cells, backend)
-    if backend == "graphs":
-        return captured(search)
 
     def step(train: Batch, valid: Batch) -> tuple[float, float]:
         first = search.method.weight_step(train)
         second = search.method.architecture_step(valid, None)
-        return first.loss.item(), second.loss.item()
-
-    return step
-
-
-def captured(search: Search) -> Step:
-    """Return the same two half-steps with both gradients from CUDA graphs."""
-    supernet = search.supernet
-    training = search.spec.training
-    weights = list(supernet.parameters())
-    alpha = search.method.alpha()["cell"].clone().requires_grad_()
-    sgd = torch.optim.SGD(
-        weights,
-        training.weight_lr,
-        training.momentum,
-        nesterov=True,
-        weight_decay=training.weight_decay,
-        foreach=True,
-    )
-    adam = alpha_adam(alpha, search.spec)
-
-    def loss_of(batch: Batch, table: Tensor) -> tuple[Tensor, Tensor]:
-        logits = supernet(batch.images, {"cell": table.softmax(-1)})
-        return cross_entropy(logits, batch.labels), logits
-
-    weight_half = CapturedHalfStep(
-        lambda batch: loss_of(batch, alpha.detach()), weights, supernet, BATCH
-    )
-    alpha_half = CapturedHalfStep(
-        lambda batch: loss_of(batch, alpha), [alpha], supernet, BATCH
-    )
-
-    def step(train: Batch, valid: Batch) -> tuple[float, float]:
-        first, gradients = weight_half(train)
-        for weight, gradient in zip(weights, gradients, strict=True):
-            weight.grad = gradient
-        torch.nn.utils.clip_grad_norm_(weights, training.clip, foreach=True)
-        sgd.step()
-        second, (alpha.grad,) = alpha_half(valid)
-        adam.step()
         return first.loss.item(), second.loss.item()
 
     return step

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..contracts import Batch, Method, Search, StepResult, Tables, methods
+from ..graphs import half_step
 from ..optimisation import WeightOptimiser, alpha_optimiser, initial_alpha
 from ..registry import Options as AnyOptions
 
@@ -40,6 +41,12 @@ class Darts(Method):
         )
         self._weights = WeightOptimiser(search.supernet, training)
         self._alpha_optimiser = alpha_optimiser(self._alpha.values(), training)
+        self._weight_half = half_step(
+            self._train_loss, self._weights.parameters, search
+        )
+        self._alpha_half = half_step(
+            self._valid_loss, list(self._alpha.values()), search
+        )
 
     def start_epoch(self, epoch: int) -> bool:
         self._weights.start_epoch(epoch)
@@ -51,24 +58,29 @@ class Darts(Method):
 
     def weight_step(self, batch: Batch) -> StepResult:
         """Descend L_train in w; alpha stands still and gets no gradient."""
-        with torch.no_grad():
-            edge_weights = self.edge_weights()
-        logits = self.search.supernet(batch.images, edge_weights)
-        loss = cross_entropy(logits, batch.labels)
-        self._weights.step(loss)
-        return StepResult(loss.detach(), logits.detach())
+        result, gradients = self._weight_half(batch)
+        self._weights.step(gradients)
+        return result
 
     def architecture_step(self, batch: Batch, train: Batch | None) -> StepResult:
         """Descend L_val in alpha at the present w (Eq. 5, xi = 0)."""
-        logits = self.search.supernet(batch.images, self.edge_weights())
-        loss = cross_entropy(logits, batch.labels)
-        tables = list(self._alpha.values())
-        for table, gradient in zip(
-            tables, torch.autograd.grad(loss, tables), strict=True
-        ):
+        result, gradients = self._alpha_half(batch)
+        for table, gradient in zip(self._alpha.values(), gradients, strict=True):
             table.grad = gradient
         self._alpha_optimiser.step()
-        return StepResult(loss.detach(), logits.detach())
+        return result
+
+    def _train_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            edge_weights = self.edge_weights()
+        return self._loss(batch, edge_weights)
+
+    def _valid_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self._loss(batch, self.edge_weights())
+
+    def _loss(self, batch: Batch, edge_weights: Tables) -> tuple[Tensor, Tensor]:
+        logits = self.search.supernet(batch.images, edge_weights)
+        return cross_entropy(logits, batch.labels), logits
 
     def alpha(self) -> Tables:
         return {name: table.detach() for name, table in self._alpha.items()}
