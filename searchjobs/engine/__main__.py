@@ -5,9 +5,10 @@
     python -m searchjobs.engine list [--json] [--recipes]
 
 ``run`` writes its events, a line of JSON each, to DIR/events.jsonl and to standard
-output.  It ends with 0, with 2 if the spec or the data set is at fault, with 1 on
-any other failure, and with 143 when it is told to stop (SIGTERM): what the last
-checkpoint holds is kept, and ``--resume`` goes on from there.
+output, and a log for people to standard error.  It ends with 0, with 2 if the spec or
+the data set is at fault, with 1 on any other failure, and with 143 when it is told to
+stop (SIGTERM): what the last checkpoint holds is kept, and ``--resume`` goes on from
+there.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     from .events import Event, Failed, to_line
     from .problems import SpecError
+    from .words import log_line
 
     signal.signal(signal.SIGTERM, _stop)
     out: Path = options.out
@@ -70,6 +72,9 @@ def _run(options: argparse.Namespace) -> int:
             log.flush()
         sys.stdout.write(line)
         sys.stdout.flush()
+        if said := log_line(event):
+            sys.stderr.write(f"{said}\n")
+            sys.stderr.flush()
 
     def fail(sentence: str, kind: Any, code: int) -> int:
         event = Failed(sentence=sentence, kind=kind)

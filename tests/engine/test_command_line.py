@@ -46,6 +46,14 @@ def test_run_tells_its_events_on_standard_output_and_in_a_file(
     assert ours == theirs
 
 
+def test_the_log_tells_each_epoch_and_each_pruning_in_a_line(spec_file, tmp_path):
+    log = engine("run", spec_file, "--out", tmp_path / "out").stderr.splitlines()
+    assert log[0].startswith("started: 6 epochs, T 100 and V 100 images of 10 classes")
+    assert sum(line.startswith("epoch 3/6: loss ") for line in log) == 1
+    assert "epoch 2: 20 of 100 pruned from T (lowest VoE), 20 asked for" in log
+    assert log[-1].startswith("finished after epoch 6: |")
+
+
 def test_a_stopped_run_resumes_and_its_file_tells_every_epoch_once_or_alike(
     spec_file, tmp_path, tiny_events
 ):

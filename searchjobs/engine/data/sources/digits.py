@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
 from ...registry import Options as AnyOptions
 from ..prepare import prepare, summarise
@@ -47,5 +46,8 @@ class Digits(Source):
 
 @cache
 def _digits() -> tuple[np.ndarray, np.ndarray]:
+    # imported late, because it takes seconds that other data sets need not wait
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     return bunch.images, bunch.target
