@@ -8,6 +8,7 @@ database may go away for as long as the lease lasts.
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -46,7 +47,8 @@ def supervise(
 
     Args:
         claim: the job and its fence.
-        stopping: asked at every tick; True gives the job back at once.
+        stopping: asked at every tick; True gives the job back at once, or leaves it
+            to the end of its lease while the database is away.
         environment: added to the engine's: threads, GPU.
     """
     job, fence = claim.job_id, claim.fence
@@ -105,28 +107,37 @@ class _Attempt:
         while True:
             code = process.poll()  # before reading: nothing comes after the end
             try:
-                self._relay()
+                told_all = self._relay(ORDERS_SECONDS)
                 orders = self._orders()
                 if self._obey(orders, process):
                     return
-                if code is not None:
+                if code is not None and told_all:
                     self._conclude(code)
                     return
             except (OperationalError, InterfaceError):
                 close_old_connections()
                 away = time.monotonic() - self.renewed
                 logger.warning("The database is away for %.0f s", away)
+                if self.stopping():  # nobody can be told: the lease will run out
+                    engine.stop(process)
+                    raise
                 if away > settings.NASWEB_LEASE_SECONDS:
                     raise
                 time.sleep(1)
             if code is None:
                 time.sleep(TICK_SECONDS)
 
-    def _relay(self) -> None:
-        for line in self.events.unread():
+    def _relay(self, seconds: float = math.inf) -> bool:
+        """Record what the engine has told.  False if there was more than fits into
+        ``seconds``: the lease and a cancel do not wait for an engine that is fast."""
+        until = time.monotonic() + seconds
+        for number, line in enumerate(self.events.unread()):
+            if number and time.monotonic() > until:
+                return False
             self.recorder.record(parse(line))
         if self._is_due("log", LOG_SECONDS):
             self._keep_log()
+        return True
 
     def _orders(self) -> Orders:
         if self._is_due("renew", settings.NASWEB_BEAT_SECONDS):

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import psutil
+import psycopg2
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from searchjobs import lifecycle, runfolder
+from searchjobs import lifecycle, runfolder, supervisor
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.spec import validate
 from searchjobs.models import Attempt, Job, Worker
@@ -169,6 +170,65 @@ def test_a_search_outlives_a_short_absence_of_the_database(
     recorded = epochs_of(job)
     assert recorded == list(range(1, len(recorded) + 1))
     assert job.attempts.count() == 1
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    """Cut off everybody but this thread, and let nobody in until the block ends."""
+    given = connection.settings_dict
+    outside = psycopg2.connect(
+        host=given["HOST"],
+        port=given["PORT"] or None,
+        user=given["USER"],
+        password=given["PASSWORD"] or None,
+        dbname="template1",
+    )
+    outside.autocommit = True
+    allow = f'ALTER DATABASE "{given["NAME"]}" ALLOW_CONNECTIONS '
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (own,) = cursor.fetchone()
+    try:
+        with outside.cursor() as cursor:
+            cursor.execute(allow + "false")
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = %s AND pid <> %s",
+                [given["NAME"], own],
+            )
+        yield
+    finally:
+        with outside.cursor() as cursor:
+            cursor.execute(allow + "true")
+        outside.close()
+
+
+def test_a_worker_that_is_stopped_does_not_wait_for_the_database_to_come_back(
+    launched: Launch, slot: Worker
+) -> None:
+    (job,) = launched(epochs=LONG)
+    stopping = threading.Event()
+    with supervised(claimed(slot), stopping=stopping.is_set) as thread:
+        wait_until(lambda: epochs_of(job), seconds=60, what="an epoch")
+        with database_away():
+            stopping.set()
+            thread.join(10)
+            assert not thread.is_alive()
+            assert engine_of(job) is None
+    job.refresh_from_db()
+    assert job.state == State.RUNNING, "nobody could be told"
+    assert job.lease_expires is not None
+
+
+def test_an_engine_that_tells_faster_than_one_can_record_is_recorded_to_its_end(
+    launched: Launch, slot: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "ORDERS_SECONDS", -1.0)  # one line, then orders
+    (job,) = launched(epochs=2)
+    supervise(claimed(slot))
+    job.refresh_from_db()
+    assert job.state == State.SUCCEEDED
+    assert epochs_of(job) == [1, 2]
 
 
 def test_a_supervisor_that_lost_its_lease_stops_its_engine_and_writes_no_more(
