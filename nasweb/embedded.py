@@ -8,7 +8,6 @@ ends, in whatever way it ends (docs/decisions/0003).
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import os
@@ -16,7 +15,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,10 +28,11 @@ import psutil
 import psycopg2
 import redis
 
+from searchjobs.orphans import die_with_parent
+
 SOCKET_PATH_LIMIT = 100  # sun_path holds 104 (macOS) or 108 (Linux) bytes
 START_SECONDS = 60.0  # a database that was killed replays its log first
 LEAST_FREE_BYTES = 500 * 2**20
-PR_SET_PDEATHSIG = 1
 
 
 class ServerError(Exception):
@@ -316,14 +315,6 @@ def _answers(path: Path) -> bool:
 
 
 # Processes and users -------------------------------------------------------------
-
-
-def die_with_parent(stop: signal.Signals) -> Callable[[], None] | None:
-    """Return what makes a child get ``stop`` when its parent dies (Linux only)."""
-    if not sys.platform.startswith("linux"):
-        return None
-    libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(PR_SET_PDEATHSIG, int(stop))
 
 
 def _spawn(name: str, command: list[str], home: Path, stop: signal.Signals) -> Server:

@@ -21,8 +21,7 @@ from pathlib import Path
 from django.conf import settings
 
 from searchjobs.bell import slots_queue
-
-from .embedded import die_with_parent
+from searchjobs.orphans import die_with_parent
 
 HOUSEKEEPING = "housekeeping"
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "nasweb", "worker")

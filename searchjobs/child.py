@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 import yaml
 
 from . import runfolder
+from .orphans import die_with_parent
 
 #: What a child is given to end after SIGTERM, before SIGKILL.
 GRACE_SECONDS = 2.0
 #: The engine has no business with these.
 SECRETS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CELERY_BROKER_URL")
 ENGINE = (sys.executable, "-m", "searchjobs.engine")
-_PR_SET_PDEATHSIG = 1
 
 Engine = subprocess.Popen[bytes]
 
@@ -45,7 +44,7 @@ def start(spec: Mapping[str, Any], folder: Path, extra: Mapping[str, str]) -> En
                 pass_fds=(descriptor,),
                 # A Ctrl-C in the terminal is for the worker, which stops us in order.
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),
+                preexec_fn=die_with_parent(signal.SIGKILL),
             )
         runfolder.name_holder(descriptor, child.pid)
     finally:
@@ -78,21 +77,3 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     roots = [str(Path(__file__).resolve().parents[1]), kept.get("PYTHONPATH", "")]
     kept["PYTHONPATH"] = os.pathsep.join(root for root in roots if root)
     return {**kept, **extra}
-
-
-def _die_with(parent: int) -> Callable[[], None] | None:
-    """Return what a child does first, so that it dies when its supervisor dies.
-
-    Only Linux knows this; elsewhere the lock of the folder keeps an orphan from
-    writing beside its successor.
-    """
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask_for_death() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
-            os._exit(1)
-
-    return ask_for_death

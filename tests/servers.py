@@ -26,6 +26,7 @@ from django.conf import settings
 from django.db import connection
 
 from nasweb import embedded
+from searchjobs.orphans import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -137,7 +138,7 @@ def _child(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=embedded.die_with_parent(signal.SIGTERM),
+            preexec_fn=die_with_parent(signal.SIGTERM),
         )
     try:
         yield process

@@ -18,6 +18,7 @@ import psycopg2
 import pytest
 
 from nasweb import embedded
+from searchjobs.orphans import die_with_parent
 from tests.servers import ROOT, answers, free_port, wait_until
 
 UP = [sys.executable, "manage.py", "up"]
@@ -46,7 +47,7 @@ def start(
         env=env,
         stdout=output,
         stderr=subprocess.STDOUT,
-        preexec_fn=embedded.die_with_parent(signal.SIGTERM),
+        preexec_fn=die_with_parent(signal.SIGTERM),
     )
 
 
