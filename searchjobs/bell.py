@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 WAKE = "searchjobs.slot.wake"
 #: A message that no slot took by then is stale: the beat task has sent others.
 WAKE_SECONDS = 60
-
+#: At most so many slots of a queue are woken at one time; the beat wakes the rest.
+MOST_WAKES = 32
 
 _SLOTS = "slots."
 
@@ -46,7 +47,7 @@ def run_channel(run: UUID | str) -> str:
 
 def wake(queue: str, slots: int = 1) -> None:
     """Tell up to ``slots`` slots of a job queue to claim, after the commit."""
-    transaction.on_commit(lambda: _send(queue, slots))
+    transaction.on_commit(lambda: _send(queue, min(slots, MOST_WAKES)))
 
 
 def ring(run: UUID | str, message: str = "") -> None:

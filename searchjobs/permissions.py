@@ -114,5 +114,11 @@ def require_act(user: User, obj: Job | Experiment) -> None:
         )
 
 
+def require_administrator(user: User, to_do: str) -> None:
+    """Raise PermissionDenied, with a sentence, unless the user is a superuser."""
+    if not _is_superuser(user):
+        raise PermissionDenied(f"Only an administrator may {to_do}; ask one of them.")
+
+
 def _is_superuser(user: User) -> bool:
     return bool(user.is_active and getattr(user, "is_superuser", False))

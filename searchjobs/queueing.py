@@ -26,8 +26,6 @@ from .states import HELD, State
 Outcome = Attempt.Outcome
 #: A job that loses its worker this often in a row is taken for the cause of it.
 MAX_LOSSES = 3
-#: At most so many slots of a queue are woken at one time.
-MAX_WAKES = 32
 
 
 @dataclass(frozen=True)
@@ -239,7 +237,7 @@ def wake_waiting() -> None:
         .values_list("name", "waiting")
     )
     for name, count in waiting:
-        bell.wake(name, min(count, MAX_WAKES))
+        bell.wake(name, count)
 
 
 def _lease_end() -> Any:

@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -56,6 +57,12 @@ def register(name: str, slots: int, queues: set[str]) -> Worker:
             queue_for(device)
     worker.queues.set(Queue.objects.filter(name__in=queues))
     return worker
+
+
+def silent_after() -> timedelta:
+    """Return for how long a worker may say nothing before it is taken to be gone:
+    as long as its leases last."""
+    return timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
 
 
 def seen(name: str) -> bool:

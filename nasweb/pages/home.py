@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, Q
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from nasweb import access, summaries
@@ -16,11 +15,10 @@ from searchjobs import benchmark
 from searchjobs.models import Queue, Run, Team, Worker
 from searchjobs.permissions import can_launch
 from searchjobs.states import HELD, TERMINAL, State
+from searchjobs.workers import silent_after
 
 RECENT = 8
 MOST_ACTIVE = 20
-#: A worker that was not seen for so long is taken to be gone.
-ANSWERING = timedelta(seconds=60)
 
 
 @require_safe
@@ -63,5 +61,5 @@ def _now(team: Team | None) -> dict[str, Any]:
         "active": summaries.rows(active[:MOST_ACTIVE]),
         "queues": queues,
         "waiting": sum(queue.waiting for queue in queues),
-        "workers": Worker.objects.filter(seen__gte=timezone.now() - ANSWERING).count(),
+        "workers": Worker.objects.filter(seen__gte=Now() - silent_after()).count(),
     }

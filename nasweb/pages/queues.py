@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.db.models import Count, Prefetch, Q
+from django.db.models import Count, F, Prefetch, Q, Window
+from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -16,14 +15,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from nasweb import access
-from searchjobs import audit, bell
+from searchjobs import queue_control
 from searchjobs.models import Job, Queue, Worker
 from searchjobs.states import HELD, State
+from searchjobs.workers import silent_after
 
 app_name = "queues"
 
 MOST_WAITING = 100
-ANSWERING = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Card:
 def index(request: HttpRequest) -> HttpResponse:
     """All queues and workers of the installation."""
     workers = list(_workers())
-    answering = timezone.now() - ANSWERING
+    answering = timezone.now() - silent_after()
     alive = [worker for worker in workers if worker.seen >= answering]
     teams = {team.pk for team in access.teams_of(request)}
     context = {
@@ -82,14 +81,9 @@ def _cards(alive: list[Worker], teams: set[int]) -> list[Card]:
         waiting_count=Count("jobs", filter=Q(jobs__state=State.QUEUED)),
     ).order_by("name")
     waiting: dict[int, list[Waiting]] = {}
-    jobs = (
-        Job.objects.filter(state=State.QUEUED)
-        .select_related("run__experiment", "team", "author")
-        .order_by("queue", "-priority", "position", "id")[:MOST_WAITING]
-    )
-    for job in jobs:
+    for job in _waiting():
         line = waiting.setdefault(job.queue_id, [])
-        line.append(Waiting(job, len(line) + 1, job.team_id in teams))
+        line.append(Waiting(job, job.place, job.team_id in teams))
     return [
         Card(
             queue,
@@ -102,36 +96,37 @@ def _cards(alive: list[Worker], teams: set[int]) -> list[Card]:
     ]
 
 
+def _waiting() -> Any:
+    """Return the first jobs of each queue with their ``place`` in it."""
+    place = Window(
+        RowNumber(),
+        partition_by=F("queue"),
+        order_by=(F("priority").desc(), F("position"), F("id")),
+    )
+    return (
+        Job.objects.filter(state=State.QUEUED)
+        .annotate(place=place)
+        .filter(place__lte=MOST_WAITING)
+        .select_related("run__experiment", "team", "author")
+        .order_by("queue", "place")
+    )
+
+
 @require_POST
 def pause(request: HttpRequest, name: str) -> HttpResponse:
     """Let slots take nothing more from a queue; what runs goes on."""
-    reason = request.POST.get("reason", "").strip()[:200]
-    _change(request, name, paused=True, reason=reason)
+    queue = get_object_or_404(Queue, name=name)
+    queue_control.pause(request.user, queue, request.POST.get("reason", "").strip())
+    messages.success(request, f"The queue {name} is paused; what runs goes on.")
     return redirect("queues:list")
 
 
 @require_POST
 def resume(request: HttpRequest, name: str) -> HttpResponse:
     """Open a paused queue again and wake its slots."""
-    _change(request, name, paused=False, reason="")
+    queue_control.resume(request.user, get_object_or_404(Queue, name=name))
+    messages.success(request, f"The queue {name} is open.")
     return redirect("queues:list")
-
-
-def _change(request: HttpRequest, name: str, *, paused: bool, reason: str) -> None:
-    if not request.user.is_superuser:
-        raise PermissionDenied("Only an administrator may pause or resume a queue.")
-    queue = get_object_or_404(Queue, name=name)
-    verb = "pause" if paused else "resume"
-    with transaction.atomic():
-        changed = Queue.objects.filter(pk=queue.pk, paused=not paused).update(
-            paused=paused, pause_reason=reason
-        )
-        if changed:
-            audit.record(request.user, verb, queue, None, {"reason": reason})
-            if not paused:
-                bell.wake(queue.name, queue.jobs.filter(state=State.QUEUED).count())
-    words = "is paused; what runs goes on" if paused else "is open"
-    messages.success(request, f"The queue {name} {words}.")
 
 
 urlpatterns = [

@@ -11,6 +11,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from nasweb.pages import queues
 from searchjobs.models import AuditEvent, Job, Queue, Team, Worker
 from tests.factories import PASSWORD
 from tests.site.factories import digits_spec, make_run
@@ -62,7 +63,7 @@ def test_home_says_why_nothing_runs(
     assert "none waits" in client.get("/").content.decode()
     make_run(user, team, cpu_queue, state="queued")
     html = client.get("/now/").content.decode()
-    assert "1 job waits, but no worker has answered in the last minute." in html
+    assert "1 job waits, but no worker answers." in html
     make_worker(cpu_queue)
     html = client.get("/now/").content.decode()
     assert "1 job waits in the queues." in html
@@ -91,6 +92,25 @@ def test_the_queue_shows_jobs_in_the_order_in_which_slots_take_them(
     card = client_for(user).get("/queues/").context["cards"][0]
     names = [each.job.run.experiment.name for each in card.waiting]
     assert names == ["first", "early", "late"]
+
+
+def test_a_long_line_of_one_queue_hides_no_other_queue(
+    user: User,
+    team: Team,
+    cpu_queue: Queue,
+    client_for: ClientFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queues, "MOST_WAITING", 2)
+    spec = digits_spec(epochs=3)
+    other = Queue.objects.create(name="other")
+    for seed, queue in enumerate([cpu_queue, cpu_queue, cpu_queue, other]):
+        make_run(user, team, queue, name=f"n{seed}", spec=spec, state="queued")
+    cards = client_for(user).get("/queues/").context["cards"]
+    assert {
+        card.queue.name: (card.waiting_count, [each.place for each in card.waiting])
+        for card in cards
+    } == {"cpu": (3, [1, 2]), "other": (1, [1])}
 
 
 def test_a_job_of_another_team_keeps_its_place_but_not_its_name(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db.models import Count, Prefetch, Q
 from django.utils import timezone
 
 from searchjobs.models import Job, Queue, Worker
 from searchjobs.states import HELD, State
+from searchjobs.workers import silent_after
 
 
 class Command(BaseCommand):
@@ -19,12 +18,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
-        silent = timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
         held = Prefetch("jobs", Job.objects.filter(state__in=HELD).order_by("slot"))
         workers = Worker.objects.prefetch_related(held, "queues")
         for worker in workers:
             age = now - worker.seen
-            health = "silent" if age > silent else "alive"
+            health = "silent" if age > silent_after() else "alive"
             if worker.drain_requested:
                 health += ", draining"
             queues = ", ".join(queue.name for queue in worker.queues.all()) or "none"
