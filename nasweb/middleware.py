@@ -1,4 +1,5 @@
-"""Tell the browser to load nothing from elsewhere and to run no inline script."""
+"""Static files, and a policy that tells the browser to load nothing from elsewhere
+and to run no inline script."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from collections.abc import Callable
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
+from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.responders import StaticFile
 
 #: Plotly writes style elements and draws its export image from a blob.  Scripts
 #: come from our own files only; data reach them as JSON, which is not executed.
@@ -53,3 +56,24 @@ class ContentSecurityPolicy:
 def _with_policy(response: HttpResponse) -> HttpResponse:
     response.headers.setdefault("Content-Security-Policy", POLICY)
     return response
+
+
+class StaticFiles(WhiteNoiseMiddleware):
+    """WhiteNoise, whose answers hold the whole file.
+
+    Its own answers stream; Django reads a synchronous stream into memory all the
+    same before it gives it to an ASGI server, and warns each time.
+    """
+
+    @staticmethod
+    def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponse:
+        found = static_file.get_response(request.method, request.META)
+        content = b""
+        if found.file is not None:
+            with found.file:
+                content = found.file.read()
+        response = HttpResponse(content, status=int(found.status))
+        del response["Content-Type"]  # what fits is among the file's own headers
+        for name, value in found.headers:
+            response[name] = value
+        return response

@@ -26,3 +26,5 @@ if not REDIS_URL:
 
 STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True  # straight from the source folders: nothing to collect
+# A file may be edited, or replaced by an update, while the site runs.
+WHITENOISE_AUTOREFRESH = True
