@@ -49,7 +49,9 @@ class Streams:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._generators = {}
+        """Go on where the streams were; generators that parts hold stay the same."""
+        for name in self._generators.keys() - state.keys():
+            del self._generators[name]
         for name, saved in state.items():
             on_device = saved["device"] != "cpu"
             device = self.device if on_device else torch.device("cpu")

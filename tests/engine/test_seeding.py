@@ -32,6 +32,17 @@ def test_a_saved_stream_goes_on_where_it_was():
     assert torch.equal(torch.rand(5, generator=other["noise"]), expected)
 
 
+def test_a_generator_that_somebody_holds_goes_on_too_after_a_load():
+    streams, other = Streams(3), Streams(3)
+    held = other["noise"]
+    torch.rand(5, generator=streams["noise"])
+    other["drawn by nobody else"]
+    other.load_state_dict(streams.state_dict())
+    expected = torch.rand(5, generator=streams["noise"])
+    assert torch.equal(torch.rand(5, generator=held), expected)
+    assert set(other.state_dict()) == {"noise"}
+
+
 def test_derived_seeds_fit_a_signed_integer_and_differ_by_purpose():
     seeds = {derive_seed(1, purpose) for purpose in ("a", "b", "c")}
     assert len(seeds) == 3
