@@ -5,14 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
-VERSION = 1
+VERSION = 2
 KEPT = 2
+#: What PyTorch's reader raises on a damaged file, depending on where the damage is.
+UNREADABLE = (
+    *(RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError),
+    *(AttributeError, pickle.UnpicklingError),
+)
 _NAME = re.compile(r"epoch-(\d+)\.pt")
 
 
@@ -63,7 +69,7 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
     A damaged file (a full disk, a broken copy) is passed over for the one before.
     """
     for path in newest_first(folder):
-        with contextlib.suppress(RuntimeError, EOFError, OSError, KeyError):
+        with contextlib.suppress(*UNREADABLE):
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["version"] == VERSION:
                 return dict(state)

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -179,8 +180,9 @@ class Method(Part, ABC):
     streams: ClassVar[Literal["split", "whole", "single"]] = "split"
     """``split``: T and V are disjoint; ``whole``: both streams draw from all
     training images; ``single``: there is no architecture step."""
-    unrolls: ClassVar[bool] = False
-    """Whether an architecture step wants the neighbouring batch of T."""
+    unrolls: ClassVar[int] = 0
+    """How many batches of T an architecture step wants beside its own: one for
+    second-order DARTS, several where inner weight steps are unrolled (iDARTS)."""
     step_cost: ClassVar[Mapping[Level, float]] = {"weights": 3.0, "architecture": 3.0}
     """Forward-equivalents a sample, for the cost units of the report."""
 
@@ -215,9 +217,9 @@ class Method(Part, ABC):
         """Update w on a batch of T."""
 
     @abstractmethod
-    def architecture_step(self, batch: Batch, train: Batch | None) -> StepResult:
-        """Update alpha on a batch of V; ``train`` is the batch of T that the
-        neighbouring weight step uses, for the methods that unroll it."""
+    def architecture_step(self, batch: Batch, train: Sequence[Batch]) -> StepResult:
+        """Update alpha on a batch of V; ``train`` holds ``unrolls`` batches of T: the
+        one of the neighbouring weight step, then those of the steps after it."""
 
     @abstractmethod
     def alpha(self) -> Tables:
@@ -252,6 +254,9 @@ class Selection(Part, ABC):
         self.search = search
         self.sets = sets
         """Original ids (n,) int64 of each set, sorted, on the device."""
+        self.artefacts: dict[str, dict[str, np.ndarray]] = {}
+        """Arrays to be kept as npz files, by relative path; an event of
+        ``end_epoch`` names the path, and whoever writes the file takes them out."""
 
     def epoch_ids(self, name: SetName, generator: torch.Generator) -> Tensor:
         """Return the ids of this epoch in the order of their visit, on the device."""
@@ -303,7 +308,8 @@ class Decision:
     """What a stopping rule says after an epoch.
 
     ``stop`` ends the search; ``epoch`` names the epoch whose architecture counts
-    (None: the present one); ``reason`` is a sentence for the page.
+    (None: the present one); ``reason`` is a sentence for the page.  Of several rules
+    the first that stops counts, at the last epoch else the first that names an epoch.
     """
 
     stop: bool = False
@@ -338,8 +344,12 @@ class Derived:
 
 
 class Derivation(Part, ABC):
-    """Supernet and history -> architectures.  May train or evaluate for long: it
-    yields progress events, and returns its architectures at the end."""
+    """Supernet and history -> architectures.
+
+    May train or evaluate for long: every ``Progress`` that it yields is a point at
+    which the search may save a checkpoint, and from which ``derive`` goes on after
+    ``load_state_dict``.  It then yields every ``Derived`` anew.
+    """
 
     def __init__(self, options: Options, search: Search) -> None:
         self.options = options

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from .contracts import (
     Decision,
     Derived,
     Search,
-    StepResult,
     StoppingRule,
     derivations,
     stopping_rules,
@@ -46,6 +46,7 @@ from .spec import SearchSpec
 from .totals import EpochTotals, Totals
 
 PROGRESS_SECONDS = 1.0
+DERIVATION_SAVE_SECONDS = 60.0
 
 
 class SearchError(RuntimeError):
@@ -80,8 +81,9 @@ def search(
         _restore(run, rules, totals, history, state)
     probe = Probe(run)
     yield _started(run)
-    decision = Decision()
-    for epoch in range(run.epoch + 1, spec.training.epochs + 1):
+    decision = Decision(**state["decision"]) if state else Decision()
+    first = spec.training.epochs if decision.stop else run.epoch
+    for epoch in range(first + 1, spec.training.epochs + 1):
         yield from _train(run, epoch, totals)
         pruned = _end_epoch(run, epoch, totals)
         for event in pruned:
@@ -92,23 +94,44 @@ def search(
         report = epoch_report(run, epoch, totals, probe)
         history.append(report)
         yield report
-        for rule in rules:
-            decision = rule.observe(report)
-            if decision.epoch is not None or decision.stop:
-                yield _suggestion(rule, epoch, decision)
-            if decision.stop:
-                break
+        said = [rule.observe(report) for rule in rules]
+        for rule, suggestion in zip(rules, said, strict=True):
+            if suggestion.stop or suggestion.epoch is not None:
+                yield _suggestion(rule, epoch, suggestion)
+        decision = _verdict(said)
         last = decision.stop or epoch == spec.training.epochs
         if out is not None and (last or epoch % spec.compute.checkpoint_every == 0):
-            path, size = checkpoint.save(
-                out, epoch, _state(run, rules, totals, history)
-            )
-            yield Checkpointed(
-                epoch=epoch, path=path.relative_to(out).as_posix(), bytes=size
-            )
+            yield _save(out, run, _state(run, rules, totals, history, decision))
         if decision.stop:
             break
-    yield from _derive(run, history, decision.epoch or run.epoch, totals)
+    options = spec.derivation
+    derivation = derivations.get(options.name)(options, run)
+    if state and "derivation" in state:
+        derivation.load_state_dict(state["derivation"])
+    found = []
+    saved = time.perf_counter()
+    for item in derivation.derive(history, decision.epoch or run.epoch):
+        if isinstance(item, Derived):
+            found.append(_found(run, item))
+            continue
+        yield item
+        due = time.perf_counter() - saved >= DERIVATION_SAVE_SECONDS
+        if out is not None and due and isinstance(item, Progress):
+            whole = _state(run, rules, totals, history, decision)
+            yield _save(out, run, whole | {"derivation": derivation.state_dict()})
+            saved = time.perf_counter()
+    yield Finished(
+        epoch=run.epoch,
+        architectures=found,
+        cost_units=totals.cost_units,
+        seconds_search=totals.seconds_search,
+        seconds_evaluation=totals.seconds_evaluation,
+    )
+
+
+def _verdict(said: list[Decision]) -> Decision:
+    """Return the first decision that stops, else the first that names an epoch."""
+    return min(said, key=lambda d: (not d.stop, d.epoch is None), default=Decision())
 
 
 def _train(run: Search, epoch: int, totals: Totals) -> Iterator[Event]:
@@ -134,7 +157,7 @@ def _train(run: Search, epoch: int, totals: Totals) -> Iterator[Event]:
             totals.epoch.add_weights(batch, result)
         elif alpha_batches is not None:
             batch = alpha_batches.take(step)
-            train = weight_batches.beside_alpha if run.method.unrolls else None
+            train = weight_batches.beside_alpha(run.method.unrolls)
             before = totals.epoch.before(run.method.alpha())
             result = run.method.architecture_step(batch, train)
             totals.epoch.add_travel(before, run.method.alpha())
@@ -171,30 +194,12 @@ def _end_epoch(run: Search, epoch: int, totals: Totals) -> list[Event]:
     return events
 
 
-def _derive(
-    run: Search, history: list[EpochFinished], epoch: int, totals: Totals
-) -> Iterator[Event]:
-    options = run.spec.derivation
-    derivation = derivations.get(options.name)(options, run)
-    found = []
-    for item in derivation.derive(history, epoch):
-        if isinstance(item, Derived):
-            found.append(
-                ArchitectureFound(
-                    derivation=item.derivation,
-                    epoch=item.epoch,
-                    architecture=item.architecture,
-                    connected=run.space.connected(item.architecture),
-                )
-            )
-        else:
-            yield item
-    yield Finished(
-        epoch=run.epoch,
-        architectures=found,
-        cost_units=totals.cost_units,
-        seconds_search=totals.seconds_search,
-        seconds_evaluation=totals.seconds_evaluation,
+def _found(run: Search, item: Derived) -> ArchitectureFound:
+    return ArchitectureFound(
+        derivation=item.derivation,
+        epoch=item.epoch,
+        architecture=item.architecture,
+        connected=run.space.connected(item.architecture),
     )
 
 
@@ -210,36 +215,33 @@ class _Stream:
         self.name = name
         self._ids = self._shuffled()
         self.count = len(self._ids)
-        self._made: tuple[int, Batch] | None = None
+        self._made: dict[int, Batch] = {}
         self._used = -1
 
     def take(self, step: int) -> Batch:
         """Return the batch of a step that is made now."""
         self._used = step
-        return self[step]
+        self._made = {n: made for n, made in self._made.items() if n >= step}
+        return self._batch(step)
 
-    def __getitem__(self, step: int) -> Batch:
-        """Return the batch of a step; steps are asked for in order."""
-        if self._made is None or self._made[0] != step:
+    def beside_alpha(self, count: int) -> list[Batch]:
+        """Return the batches of ``count`` weight steps that go with an architecture
+        step: from the one to come where alpha goes first, else the one just made."""
+        alpha_first = self.run.spec.training.order == "architecture-first"
+        first = self._used + alpha_first
+        return [self._batch(step) for step in range(first, first + count)]
+
+    def _batch(self, step: int) -> Batch:
+        """Make the batch of a step, or find it made; steps are asked for in order."""
+        if step not in self._made:
             while step >= len(self._ids):
                 self._ids += self._shuffled()
-            self._made = (
-                step,
-                self.run.data.batch(
-                    self._ids[step],
-                    self.run.spec.augmentation,
-                    self.run.streams.on_device(f"augment/{self.name}"),
-                ),
+            self._made[step] = self.run.data.batch(
+                self._ids[step],
+                self.run.spec.augmentation,
+                self.run.streams.on_device(f"augment/{self.name}"),
             )
-        return self._made[1]
-
-    @property
-    def beside_alpha(self) -> Batch:
-        """The batch of the weight step that is the pair of an architecture step:
-        the one to come where alpha goes first, else the one just made."""
-        made = self._made[0] if self._made else -1
-        alpha_first = self.run.spec.training.order == "architecture-first"
-        return self[made + 1 if alpha_first and made == self._used else made]
+        return self._made[step]
 
     def _shuffled(self) -> list[Tensor]:
         generator = self.run.streams[f"order/{self.name}"]
@@ -299,8 +301,15 @@ def _suggestion(rule: StoppingRule, epoch: int, decision: Decision) -> StopSugge
     )
 
 
+def _save(out: Path, run: Search, state: dict[str, Any]) -> Checkpointed:
+    path, size = checkpoint.save(out, run.epoch, state)
+    return Checkpointed(
+        epoch=run.epoch, path=path.relative_to(out).as_posix(), bytes=size
+    )
+
+
 def _write_artefact(run: Search, out: Path, name: str) -> None:
-    arrays = getattr(run.selection, "artefacts", {}).pop(name, None)
+    arrays = run.selection.artefacts.pop(name, None)
     if arrays is None:
         return
     buffer = io.BytesIO()
@@ -315,9 +324,12 @@ def _state(
     rules: list[StoppingRule],
     totals: Totals,
     history: list[EpochFinished],
+    decision: Decision,
 ) -> dict[str, Any]:
     return {
         "spec": run.spec.fingerprint(),
+        "data": run.data.fingerprint,
+        "device": run.device.type,
         "supernet": run.supernet.state_dict(),
         "method": run.method.state_dict(),
         "selection": run.selection.state_dict(),
@@ -325,6 +337,7 @@ def _state(
         "streams": run.streams.state_dict(),
         "totals": totals.state_dict(),
         "history": [report.model_dump_json() for report in history],
+        "decision": asdict(decision),
     }
 
 
@@ -341,15 +354,26 @@ def _restore(
             "folder for this one, or run the spec that the folder was made with.",
             "spec",
         )
+    if state["data"] != run.data.fingerprint:
+        raise SearchError(
+            "The images of the data set have changed since this search began, so its "
+            "checkpoint no longer fits. Put the former images back, or launch anew.",
+            "data",
+        )
+    if state["device"] != run.device.type:
+        raise SearchError(
+            f"This search began on {state['device']} and this is {run.device.type}: "
+            "its random streams cannot go on here. Resume it on the former kind of "
+            "device, or launch anew.",
+            "device",
+        )
     run.epoch = state["epoch"]
-    run.supernet.load_state_dict(state["supernet"])
+    # the method first: it may bring the supernet of a later stage with it
     run.method.load_state_dict(state["method"])
+    run.supernet.load_state_dict(state["supernet"])
     run.selection.load_state_dict(state["selection"])
     for rule, saved in zip(rules, state["rules"], strict=True):
         rule.load_state_dict(saved)
     run.streams.load_state_dict(state["streams"])
     totals.load_state_dict(state["totals"])
     history.extend(EpochFinished.model_validate_json(r) for r in state["history"])
-
-
-__all__ = ["SearchError", "StepResult", "search"]

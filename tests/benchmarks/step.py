@@ -86,7 +86,7 @@ def ours(channels: int, cells: int, backend: str) -> Step:
 
     def step(train: Batch, valid: Batch) -> tuple[float, float]:
         first = search.method.weight_step(train)
-        second = search.method.architecture_step(valid, None)
+        second = search.method.architecture_step(valid, ())
         return first.loss.item(), second.loss.item()
 
     return step

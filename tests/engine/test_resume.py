@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
 
@@ -72,6 +70,21 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tiny_events, tmp
     assert older.exists() or len(checkpoint.newest_first(tmp_path)) == 2
 
 
+@pytest.mark.parametrize(
+    "content", [b"", bytes(5000), b"somebody's", b"PK\x03\x04" + bytes(900)]
+)
+def test_no_kind_of_damage_stops_a_resume(tmp_path, content):
+    checkpoint.save(tmp_path, 1, {"good": True})
+    checkpoint.path_of(tmp_path, 2).write_bytes(content)
+    assert checkpoint.load_newest(tmp_path)["good"]
+
+
+def test_a_pickle_of_something_else_is_passed_over(tmp_path):
+    checkpoint.save(tmp_path, 1, {"good": True})
+    torch.save([1, 2], checkpoint.path_of(tmp_path, 2))
+    assert checkpoint.load_newest(tmp_path)["good"]
+
+
 def test_only_the_newest_two_checkpoints_stay(tmp_path):
     list(search(tiny(), tmp_path))
     names = [path.name for path in checkpoint.newest_first(tmp_path)]
@@ -82,6 +95,27 @@ def test_a_checkpoint_of_another_spec_is_refused_in_a_sentence(tmp_path):
     run_until(tiny(), tmp_path, 1)
     with pytest.raises(SearchError, match="belongs to another spec"):
         next(iter(search(tiny(seed=2), tmp_path, resume=True)))
+
+
+def with_changed(folder, **changes):
+    """Write the newest checkpoint again with some of its entries changed."""
+    state = checkpoint.load_newest(folder)
+    checkpoint.save(folder, state["epoch"], state | changes)
+
+
+def test_changed_images_are_refused_in_a_sentence(tmp_path):
+    run_until(tiny(), tmp_path, 1)
+    with_changed(tmp_path, data="of other images")
+    with pytest.raises(SearchError, match="images of the data set have changed"):
+        next(iter(search(tiny(), tmp_path, resume=True)))
+
+
+def test_another_kind_of_device_is_refused_in_a_sentence(tmp_path):
+    run_until(tiny(), tmp_path, 1)
+    with_changed(tmp_path, device="cuda")
+    with pytest.raises(SearchError, match="began on cuda and this is cpu") as caught:
+        next(iter(search(tiny(), tmp_path, resume=True)))
+    assert caught.value.kind == "device"
 
 
 def test_pruned_ids_are_kept_as_an_artefact(tmp_path):
@@ -105,6 +139,16 @@ def test_a_finished_search_resumed_says_only_that_it_is_finished(tmp_path):
     assert kinds == ["started", "finished"]
 
 
-def test_nothing_is_left_half_written(tmp_path):
-    list(itertools.islice(search(tiny(), tmp_path), 12))
-    assert not list(tmp_path.rglob("*.part"))
+def test_a_write_that_breaks_off_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, 1, {"good": True})
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoint.os, "fsync", full)
+        for epoch in (1, 2):
+            with pytest.raises(OSError, match="No space"):
+                checkpoint.save(tmp_path, epoch, {"good": False})
+    assert [p.name for p in checkpoint.newest_first(tmp_path)] == ["epoch-00001.pt"]
+    assert checkpoint.load_newest(tmp_path)["good"]

@@ -6,6 +6,7 @@ Eq. 2 (continuous relaxation), Eq. 3 and 4 (bilevel problem), Eq. 5 with xi = 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -62,7 +63,7 @@ class Darts(Method):
         self._weights.step(gradients)
         return result
 
-    def architecture_step(self, batch: Batch, train: Batch | None) -> StepResult:
+    def architecture_step(self, batch: Batch, train: Sequence[Batch]) -> StepResult:
         """Descend L_val in alpha at the present w (Eq. 5, xi = 0)."""
         result, gradients = self._alpha_half(batch)
         for table, gradient in zip(self._alpha.values(), gradients, strict=True):

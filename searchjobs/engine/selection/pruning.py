@@ -160,10 +160,8 @@ class PruningOptions(AnyOptions):
 class Pruning(Selection):
     """Index sets that shrink every W epochs.
 
-    Attributes:
-        artefacts: arrays of the last events by relative path, for whoever writes
-            files: ``ids``, ``scores`` (VoE), ``mean_error``, ``observations`` and
-            ``removed``, one entry a sample of the set before the event.
+    An artefact of an event holds ``ids``, ``scores`` (VoE), ``mean_error``,
+    ``observations`` and ``removed``, one entry a sample of the set before the event.
     """
 
     name = "bdp"
@@ -184,7 +182,6 @@ class Pruning(Selection):
             name: VarianceOfError(samples, search.device, self.options.voe_mean)
             for name in sets
         }
-        self.artefacts: dict[str, dict[str, np.ndarray]] = {}
         self._initial = {name: len(ids) for name, ids in sets.items()}
         self._used = dict.fromkeys(sets, False)
         self._epochs_seen = dict.fromkeys(sets, 0)

@@ -31,7 +31,7 @@ def test_an_architecture_step_moves_alpha_and_not_weights():
     search, _, valid = prepared()
     before = {n: p.clone() for n, p in search.supernet.named_parameters()}
     alpha = search.method.alpha()["cell"].clone()
-    search.method.architecture_step(valid, None)
+    search.method.architecture_step(valid, ())
     assert (search.method.alpha()["cell"] != alpha).all()
     for name, parameter in search.supernet.named_parameters():
         assert torch.equal(parameter, before[name]), name
@@ -49,7 +49,7 @@ def test_the_architecture_step_is_adam_on_the_gradient_of_the_validation_loss():
         adam.zero_grad()
         cross_entropy(logits, valid.labels).backward(inputs=[reference])
         adam.step()
-        search.method.architecture_step(valid, None)
+        search.method.architecture_step(valid, ())
     torch.testing.assert_close(
         search.method.alpha()["cell"], reference.detach(), rtol=1e-6, atol=1e-7
     )
@@ -74,7 +74,7 @@ def test_step_results_carry_no_graph():
     search.method.start_epoch(1)
     for result in (
         search.method.weight_step(train),
-        search.method.architecture_step(valid, None),
+        search.method.architecture_step(valid, ()),
     ):
         assert not result.loss.requires_grad
         assert not result.logits.requires_grad
