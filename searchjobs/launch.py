@@ -1,4 +1,5 @@
-"""Launch an experiment: one spec, its seeds, and a queued job for each of them."""
+"""Launch an experiment: one spec, its seeds, and a queued job for each of them; clone
+it, and change what people call it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from .engine.problems import Problem, SpecError
 from .engine.seeds import seeds_problem
 from .engine.spec import SearchSpec, validate
 from .models import Experiment, Job, Queue, Run, Team
-from .permissions import User, can_view, require_launch
+from .permissions import User, can_view, require_act, require_launch
 from .states import State
 from .workers import Device, queue_for
 
@@ -130,6 +131,37 @@ def clone(actor: User, experiment: Experiment) -> Draft:
     )
 
 
+@transaction.atomic
+def edit(
+    actor: User, experiment: Experiment, *, name: str, tags: Sequence[str], notes: str
+) -> bool:
+    """Change name, tags and notes; the spec of an experiment never changes.
+
+    Returns:
+        False if all was so already.
+
+    Raises:
+        PermissionDenied: the actor may not act on it.
+        SpecError: name or tags are wrong; nothing was changed.
+    """
+    require_act(actor, experiment)
+    if problems := _label_problems(name, tags):
+        raise SpecError(problems)
+    # Locked, so that the audit event tells what really stood there before.
+    row = Experiment.objects.select_for_update(no_key=True).get(pk=experiment.pk)
+    before = {"name": row.name, "tags": row.tags, "notes": row.notes}
+    after = {
+        "name": name.strip(),
+        "tags": [tag.strip() for tag in tags],
+        "notes": notes.strip(),
+    }
+    if after == before:
+        return False
+    Experiment.objects.filter(pk=row.pk).update(**after)
+    audit.record(actor, "edit", row, before, after)
+    return True
+
+
 def _check(
     name: str,
     spec: SearchSpec | Mapping[str, Any],
@@ -137,14 +169,7 @@ def _check(
     tags: Sequence[str],
 ) -> SearchSpec:
     """Return the valid spec, or raise one SpecError with all that is wrong."""
-    problems = []
-    longest = Experiment._meta.get_field("name").max_length or 0
-    if not name.strip():
-        problems.append(Problem("name", "Give the experiment a name."))
-    elif len(name.strip()) > longest:
-        problems.append(Problem("name", f"Use at most {longest} characters in a name."))
-    if any(not tag.strip() or len(tag.strip()) > 40 for tag in tags):
-        problems.append(Problem("tags", "A tag has between 1 and 40 characters."))
+    problems = _label_problems(name, tags)
     if problem := seeds_problem(seeds):
         problems.append(problem)
     data = spec.model_dump(mode="json") if isinstance(spec, SearchSpec) else dict(spec)
@@ -155,6 +180,18 @@ def _check(
     if problems:
         raise SpecError(problems)
     return checked
+
+
+def _label_problems(name: str, tags: Sequence[str]) -> list[Problem]:
+    problems = []
+    longest = Experiment._meta.get_field("name").max_length or 0
+    if not name.strip():
+        problems.append(Problem("name", "Give the experiment a name."))
+    elif len(name.strip()) > longest:
+        problems.append(Problem("name", f"Use at most {longest} characters in a name."))
+    if any(not tag.strip() or len(tag.strip()) > 40 for tag in tags):
+        problems.append(Problem("tags", "A tag has between 1 and 40 characters."))
+    return problems
 
 
 def _queue(spec: SearchSpec, wanted: Queue | None) -> Queue:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db import transaction
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,7 +16,9 @@ from django.views.decorators.http import require_POST, require_safe
 from nasweb import access, summaries
 from nasweb.pages import launch
 from nasweb.pages.launch import read_tags
-from searchjobs import audit, benchmark, lifecycle
+from searchjobs import benchmark, lifecycle
+from searchjobs import launch as launching
+from searchjobs.engine.problems import SpecError
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.models import Experiment, Run, Team
 from searchjobs.permissions import can_act, can_launch, require_act
@@ -145,31 +146,22 @@ def _spec_yaml(experiment: Experiment) -> str:
 def edit(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Change name, tags and notes; the spec of an experiment never changes."""
     experiment = access.experiment_or_404(request, uuid)
-    require_act(request.user, experiment)
-    fields = ("name", "tags", "notes")
-    before = {name: getattr(experiment, name) for name in fields}
-    experiment.name = request.POST.get("name", "").strip()
-    experiment.tags = read_tags(request.POST.get("tags", ""))
-    if fault := _fault(experiment):
-        messages.error(request, fault)
-        return redirect("experiments:detail", uuid)
-    experiment.notes = request.POST.get("notes", "").strip()
-    after = {name: getattr(experiment, name) for name in fields}
-    if after != before:
-        with transaction.atomic():
-            experiment.save(update_fields=fields)
-            audit.record(request.user, "edit", experiment, before, after)
-        messages.success(request, "Saved.")
+    given = request.POST
+    try:
+        changed = launching.edit(
+            request.user,
+            experiment,
+            name=given.get("name", ""),
+            tags=read_tags(given.get("tags", "")),
+            notes=given.get("notes", ""),
+        )
+    except SpecError as error:
+        found = " ".join(problem.sentence for problem in error.problems)
+        messages.error(request, f"Nothing was saved. {found}")
+    else:
+        if changed:
+            messages.success(request, "Saved.")
     return redirect("experiments:detail", uuid)
-
-
-def _fault(experiment: Experiment) -> str:
-    """Return what is wrong with a name or the tags, as a sentence; empty if nothing."""
-    if not 1 <= len(experiment.name) <= 120:
-        return "Nothing was saved: give the experiment a name of 1 to 120 characters."
-    if any(len(tag) > 40 for tag in experiment.tags):
-        return "Nothing was saved: a tag has between 1 and 40 characters."
-    return ""
 
 
 @require_POST

@@ -190,8 +190,8 @@ def test_name_tags_and_notes_can_be_changed_and_the_change_is_written_down(
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"name": ""}, "name of 1 to 120"),
-        ({"name": "n" * 121}, "name of 1 to 120"),
+        ({"name": " "}, "Give the experiment a name."),
+        ({"name": "n" * 121}, "Use at most 120 characters in a name."),
         ({"name": "fine", "tags": "t" * 41}, "between 1 and 40 characters"),
     ],
 )
