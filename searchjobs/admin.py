@@ -67,6 +67,27 @@ class Audited(admin.ModelAdmin):
             after=after,
         )
 
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        audit.record(request.user, "delete", obj, before={"name": str(obj)})
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for obj in queryset:
+            self.delete_model(request, obj)
+
+    def save_formset(
+        self, request: HttpRequest, form: Any, formset: Any, change: bool
+    ) -> None:
+        """Write down the rows inside a form too: who came into a team, who left."""
+        super().save_formset(request, form, formset, change)
+        for obj in formset.new_objects:
+            audit.record(request.user, "add", obj, after={"name": str(obj)})
+        for obj, changed in formset.changed_objects:
+            after = {"name": str(obj), "changed": list(changed)}
+            audit.record(request.user, "change", obj, after=after)
+        for obj in formset.deleted_objects:
+            audit.record(request.user, "delete", obj, before={"name": str(obj)})
+
 
 class MembershipInline(admin.TabularInline):
     model = Membership

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from searchjobs.models import AuditEvent, Job, Queue, Worker
+from searchjobs.models import AuditEvent, Job, Queue, Team, Worker
 from searchjobs.queueing import claim
 from searchjobs.states import State
 from tests.jobs.conftest import Launch
@@ -66,6 +66,42 @@ def test_a_change_of_a_queue_is_written_down(
         "queue",
     )
     assert (event.before, event.after) == ({"paused": "False"}, {"paused": "True"})
+
+
+def test_who_comes_into_a_team_and_who_leaves_it_is_written_down(
+    team: Team, user: User, other_team_user: User, admin_client: Client
+) -> None:
+    address = reverse("admin:searchjobs_team_change", args=[team.pk])
+    membership = team.memberships.get()
+    data = {
+        "name": team.name,
+        "slug": team.slug,
+        "memberships-TOTAL_FORMS": "2",
+        "memberships-INITIAL_FORMS": "1",
+        "memberships-0-id": membership.pk,
+        "memberships-0-team": team.pk,
+        "memberships-0-user": user.pk,
+        "memberships-0-role": membership.role,
+        "memberships-0-DELETE": "on",
+        "memberships-1-team": team.pk,
+        "memberships-1-user": other_team_user.pk,
+        "memberships-1-role": "viewer",
+    }
+    assert admin_client.post(address, data).status_code == 302
+    events = AuditEvent.objects.filter(object_type="membership", team=team)
+    told = {event.verb: event.after or event.before for event in events}
+    assert told["add"]["name"].startswith("otto in ")
+    assert told["delete"]["name"].startswith("mia in ")
+
+
+def test_a_queue_that_is_removed_is_written_down(
+    cpu_queue: Queue, admin_client: Client
+) -> None:
+    address = reverse("admin:searchjobs_queue_delete", args=[cpu_queue.pk])
+    assert admin_client.post(address, {"post": "yes"}).status_code == 302
+    assert not Queue.objects.exists()
+    event = AuditEvent.objects.get()
+    assert (event.verb, event.before) == ("delete", {"name": "cpu"})
 
 
 def test_nobody_but_staff_sees_the_admin(
