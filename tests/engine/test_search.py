@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from searchjobs.engine.compose import compose
+from searchjobs.engine.diagnostics.report import Probe
 from searchjobs.engine.events import Finished, SamplesPruned, Started, parse, to_line
 from searchjobs.engine.plan import plan
 from searchjobs.engine.search import SearchError, search
@@ -86,6 +87,19 @@ def test_what_is_measured_beside_the_search_does_not_move_it(tiny_events):
     assert [r.train_loss for r in plain] == [r.train_loss for r in watched]
     assert all(r.eigenvalue is not None for r in watched)
     assert all(r.eigenvalue is None for r in plain)
+
+
+def test_the_probes_are_as_large_as_asked_for_and_fixed_before_any_pruning():
+    run = compose(tiny(diagnostics={"probe_samples": 8, "eigenvalue_samples": 16}))
+    before = Probe(run)
+    run.selection.sets["V"] = run.selection.sets["V"][:2]
+    run.streams["order/V"].manual_seed(5)
+    for probe in (before, Probe(run)):
+        assert sum(len(batch.ids) for batch in probe.batches) == 8
+        assert len(probe.eigenvalue_batch.ids) == 16
+        assert torch.equal(probe.batches[0].ids, before.batches[0].ids)
+    valid = set(run.initial_sets["V"].tolist())
+    assert set(before.eigenvalue_batch.ids.tolist()) <= valid
 
 
 def test_the_genotype_is_the_arg_max_of_the_strengths(tiny_events):

@@ -38,7 +38,7 @@ class Probe:
         chosen = ids[shuffled[: spec.diagnostics.probe_samples].to(ids.device)]
         self.batches = probe_batches(search, chosen)
         self.eigenvalue_batch = search.data.batch(
-            chosen[: spec.diagnostics.eigenvalue_samples]
+            ids[shuffled[: spec.diagnostics.eigenvalue_samples].to(ids.device)]
         )
 
 
