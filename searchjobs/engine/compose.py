@@ -28,8 +28,7 @@ def compose(spec: SearchSpec) -> Search:
     try:
         images = sources.get(spec.dataset.name).load(spec.dataset)
     except DataError as error:
-        field = f"dataset.{error.field}" if error.field else "dataset"
-        raise SpecError([Problem(field, str(error))]) from None
+        raise SpecError([error.problem]) from None
     streams = Streams(spec.seed, device)
     space = spaces.get(spec.space.name)(spec.space)
     classes = len(images.classes)

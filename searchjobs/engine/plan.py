@@ -84,8 +84,7 @@ def _look(spec: SearchSpec) -> Summary:
     try:
         return sources.get(spec.dataset.name).look(spec.dataset)
     except DataError as error:
-        field = f"dataset.{error.field}" if error.field else "dataset"
-        raise SpecError([Problem(field, str(error))]) from None
+        raise SpecError([error.problem]) from None
 
 
 def _counts(spec: SearchSpec, remaining: dict[SetName, list[int]]) -> list[EpochCount]:

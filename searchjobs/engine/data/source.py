@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import field_validator
 from torch import Tensor
 
+from ..problems import Problem
 from ..registry import Options, Part, Registry, setting
 
 
@@ -105,6 +106,11 @@ class DataError(ValueError):
     def __init__(self, sentence: str, field: str = "") -> None:
         self.field = field
         super().__init__(sentence)
+
+    @property
+    def problem(self) -> Problem:
+        """The same as a problem of the spec, at its field."""
+        return Problem(f"dataset.{self.field}" if self.field else "dataset", str(self))
 
 
 class Source(Part, ABC):

@@ -42,7 +42,7 @@ def split(labels: Tensor, options: Split) -> dict[SetName, Tensor]:
     for ids in groups:
         if options.rule == "random":
             generator.shuffle(ids)
-        cut = _share(len(ids), options.train_share)
+        cut = share_of(len(ids), options.train_share)
         weights += ids[:cut]
         architecture += ids[cut:]
     return {
@@ -55,10 +55,11 @@ def split_sizes(class_counts: Sequence[int], options: Split) -> dict[SetName, in
     """Return the sizes that ``split`` gives, from the class counts alone."""
     total = sum(class_counts)
     groups = class_counts if options.stratified else [total]
-    first = sum(_share(count, options.train_share) for count in groups)
+    first = sum(share_of(count, options.train_share) for count in groups)
     return {"T": first, "V": total - first}
 
 
-def _share(count: int, share: float) -> int:
+def share_of(count: int, share: float) -> int:
+    """Return floor(share x count), whole where the product is meant to be whole."""
     # 0.29 x 100 is 28.999999999999996 in floating point
     return math.floor(count * share + 1e-9)

@@ -9,7 +9,6 @@ The errors come from the forwards that train the supernet anyway.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from pydantic import field_validator
 from torch import Tensor
 
 from ..contracts import Batch, Search, Selection, SetName, methods, selections
+from ..data.split import share_of
 from ..events import Event, SamplesPruned
 from ..problems import Problem
 from ..registry import Options as AnyOptions
@@ -263,7 +263,7 @@ class Pruning(Selection):
     def _requested(self, name: SetName) -> int:
         current = self.options.base == "current"
         base = len(self.sets[name]) if current else self._initial[name]
-        return _share_of(self.options.share(name), base)
+        return share_of(base, self.options.share(name))
 
     def _reason_to_wait(
         self, name: SetName, epoch: int, correlation: float | None
@@ -397,11 +397,6 @@ class Pruning(Selection):
         self._learned = dict(state["learned"])
 
 
-def _share_of(share: float, base: int) -> int:
-    # 0.29 x 100 is 28.999999999999996 in floating point
-    return math.floor(share * base + 1e-9)
-
-
 def _event_epochs(
     options: PruningOptions, spec: SearchSpec, name: SetName
 ) -> list[int]:
@@ -435,7 +430,7 @@ def _sizes(
         left = sizes[-1]
         if epoch in events:
             base = left if options.base == "current" else size
-            gone = _share_of(options.share(name), base)
+            gone = share_of(base, options.share(name))
             left -= min(gone, max(left - floor, 0))
         sizes.append(left)
     return sizes
