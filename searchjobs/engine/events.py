@@ -2,9 +2,10 @@
 
 Every kind of job (search, proxy, cell training, ranking) speaks these events.
 Epochs count from 1.  The events of one epoch come in this order: any number of
-``Progress``, any ``SamplesPruned``, one ``EpochFinished``, one ``Checkpointed``;
-an epoch counts as told once its ``EpochFinished`` is written, and a search resumed
-from a checkpoint may tell an epoch a second time, with the same content.
+``Progress``, any ``SamplesPruned``, one ``EpochFinished``, any ``StopSuggested``, one
+``Checkpointed`` if one is due; an epoch counts as told once its ``EpochFinished`` is
+written, and a search resumed from a checkpoint may tell an epoch a second time, with
+the same content.
 """
 
 from __future__ import annotations
@@ -19,12 +20,6 @@ SetName = Literal["T", "V"]
 
 class _Event(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class SetPlan(BaseModel):
-    """Planned number of samples of a set, before epoch 1 and after each epoch."""
-
-    remaining: list[int]
 
 
 class Plan(BaseModel):
