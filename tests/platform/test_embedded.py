@@ -87,7 +87,7 @@ def test_a_killed_owner_leaves_no_server_and_the_next_start_works(home: Path) ->
 
 
 def test_a_server_that_was_left_running_is_stopped_before_the_next(home: Path) -> None:
-    with servers(home, redis=False, durable=False):
+    with servers(home, postgres=False):
         pass
     folder = embedded.socket_folder(home)
     stale = embedded._spawn(
