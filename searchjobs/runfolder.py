@@ -105,6 +105,7 @@ def lock(folder: Path) -> int:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)  # the last holder's number may be anybody's
             return descriptor
         except BlockingIOError:
             host, pid = _holder(descriptor)

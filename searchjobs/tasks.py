@@ -10,13 +10,14 @@ import logging
 import mmap
 import os
 import threading
+import time
 from typing import Any
 
 from billiard import current_process
 from celery import Task, shared_task
 from celery.signals import worker_process_init, worker_ready, worker_shutting_down
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from . import bell, queueing, workers
 
@@ -77,16 +78,15 @@ def _beat(name: str, slots: int, queues: set[str]) -> None:
     A thread, because the pool processes may all be taken for hours by their jobs.
     """
     registered = False
-    pause = threading.Event()
     while not is_stopping():
         try:
             if not (registered and workers.seen(name)):
                 workers.register(name, slots, queues)
                 registered = True
                 queueing.wake_waiting()
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("The worker's row could not be renewed: %s", error)
         finally:
             # Pool processes are forked from this one: leave no connection to them.
             connection.close()
-        pause.wait(settings.NASWEB_BEAT_SECONDS)
+        time.sleep(settings.NASWEB_BEAT_SECONDS)
