@@ -115,6 +115,11 @@ class Space(Part, ABC):
     def operations(self) -> tuple[str, ...]:
         """Names of the operations, in the order of the alpha columns."""
 
+    def columns(self, table: str) -> tuple[str, ...]:
+        """Return the names of the columns of one table: the operations, except in a
+        table that chooses something else (NAS-Bench-1Shot1: parents of a node)."""
+        return self.operations
+
     @property
     @abstractmethod
     def parameter_free(self) -> frozenset[str]:

@@ -26,7 +26,7 @@ def initial_alpha(
     """Return a table (R, O) of 1e-3 N(0, 1) for each alpha table of the space."""
     tables = {}
     for name, rows in space.tables.items():
-        drawn = torch.randn(len(rows), len(space.operations), generator=generator)
+        drawn = torch.randn(len(rows), len(space.columns(name)), generator=generator)
         tables[name] = (1e-3 * drawn).to(device).requires_grad_()
     return tables
 

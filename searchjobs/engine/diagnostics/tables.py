@@ -16,20 +16,26 @@ from ..contracts import Space, Tables
 def genotype(space: Space, strengths: Tables, *, without: str | None = None) -> str:
     """Return the arg max of every row as the space's own string, leaving out the
     operation named ``without``."""
-    operations = space.operations
     choice = {}
     for name, table in strengths.items():
+        columns = space.columns(name)
         masked = table.clone()
-        if without in operations:
-            masked[:, operations.index(without)] = -torch.inf
-        choice[name] = [operations[i] for i in masked.argmax(-1).tolist()]
+        if without in columns:
+            masked[:, columns.index(without)] = -torch.inf
+        choice[name] = [columns[i] for i in masked.argmax(-1).tolist()]
     return space.encode(choice)
 
 
 def magnitudes(space: Space, strengths: Tables) -> dict[str, float]:
     """Return m(t, o): the mean strength of each operation over all rows of all
-    tables (EX-/SS-DARTS, section 4.1)."""
-    mean = torch.cat(list(strengths.values())).mean(0)
+    tables of operations (EX-/SS-DARTS, section 4.1)."""
+    mean = torch.cat(
+        [
+            table
+            for name, table in strengths.items()
+            if space.columns(name) == space.operations
+        ]
+    ).mean(0)
     return dict(zip(space.operations, mean.tolist(), strict=True))
 
 

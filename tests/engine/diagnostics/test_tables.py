@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from searchjobs.engine.contracts import spaces
 from searchjobs.engine.diagnostics import tables
+from searchjobs.engine.optimisation import initial_alpha
 
 SPACE = spaces.get("nas-bench-201")(spaces.get("nas-bench-201").Options())
 rows = st.lists(
@@ -37,6 +38,34 @@ def test_the_difference_to_the_others_is_an_affine_map_of_the_magnitude(values):
         assert sum(mine - other for other in found) == pytest.approx(
             len(found) * mine - 1, abs=1e-9
         )
+
+
+class WithParents(type(SPACE)):
+    """A space with a second table, which chooses a parent and no operation."""
+
+    tables = {**SPACE.tables, "parents": ("node 3",)}
+
+    def columns(self, table):
+        return ("0", "1") if table == "parents" else self.operations
+
+    def encode(self, choice):
+        return f"{super().encode({'cell': choice['cell']})} {choice['parents']}"
+
+
+def test_a_table_may_choose_something_else_than_operations():
+    space = WithParents(SPACE.options)
+    alpha = initial_alpha(space, torch.Generator().manual_seed(1), torch.device("cpu"))
+    assert {name: tuple(t.shape) for name, t in alpha.items()} == {
+        "cell": (6, 5),
+        "parents": (1, 2),
+    }
+    strengths = {
+        "cell": torch.eye(5)[[3, 3, 3, 3, 3, 0]],
+        "parents": torch.tensor([[0.2, 0.8]]),
+    }
+    assert tables.genotype(space, strengths).endswith(" ['1']")
+    assert tables.magnitudes(space, strengths)["nor_conv_3x3"] == pytest.approx(5 / 6)
+    assert tables.margins(strengths)["parents"] == pytest.approx([0.6])
 
 
 def test_entropy_is_log_of_the_operations_when_uniform_and_zero_when_sure():
