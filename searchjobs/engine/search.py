@@ -313,7 +313,7 @@ def _write_artefact(run: Search, out: Path, name: str) -> None:
     if arrays is None:
         return
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     path = out / name
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_whole(path, buffer.getvalue())
