@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
 
+from nasweb.comparison import Spread, spread
+from nasweb.runs.status import share_done
 from searchjobs import benchmark
 from searchjobs.benchmark import TableEntry, TableValue
 from searchjobs.models import Run
@@ -68,34 +69,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Mean over ``n`` runs and the sample deviation (n - 1), None for one run."""
-
-    mean: float
-    deviation: float | None
-    n: int
-
-
-@dataclass(frozen=True)
 class Summary:
     """What the runs that succeeded have in common."""
 
     n: int
-    columns: list[Spread | None]
-    inherited: Spread | None
-    cost_share: Spread | None
-    seconds: Spread | None
-
-
-def share_done(run: Run) -> float:
-    """Return the part of a search that is done, 0 to 1."""
-    if run.job.state == State.SUCCEEDED:
-        return 1.0
-    progress = run.job.progress
-    steps = progress.get("steps") or 0
-    inside = (progress.get("step", 0) / steps) if steps else 0.0
-    begun = max(progress.get("epoch", 1) - 1 + inside, run.epoch)
-    return min(begun / run.epochs, 1.0) if run.epochs else 0.0
+    columns: list[Spread]
+    inherited: Spread
+    cost_share: Spread
+    seconds: Spread
 
 
 def rows(runs: Iterable[Run]) -> list[Row]:
@@ -131,10 +112,9 @@ def summary(of: Sequence[Row]) -> Summary:
     return Summary(
         n=len(done),
         columns=[
-            spread(value.value for value in column if value)
-            for column in zip(*(row.values for row in done), strict=True)
-        ]
-        or [None] * len(COLUMNS),
+            spread(found.value for row in done if (found := row.values[place]))
+            for place in range(len(COLUMNS))
+        ],
         inherited=spread(
             100 * row.run.inherited_accuracy
             for row in done
@@ -143,11 +123,3 @@ def summary(of: Sequence[Row]) -> Summary:
         cost_share=spread(row.cost_share for row in done if row.cost_share is not None),
         seconds=spread(row.run.seconds_search for row in done),
     )
-
-
-def spread(values: Iterable[float]) -> Spread | None:
-    """Return mean, sample deviation and n; None without a value."""
-    known = list(values)
-    if not known:
-        return None
-    return Spread(mean(known), stdev(known) if len(known) > 1 else None, len(known))

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from nasweb import access, summaries
 from nasweb.pages import launch
 from nasweb.pages.launch import read_tags
+from nasweb.runs.status import share_done
 from searchjobs import benchmark, lifecycle
 from searchjobs import launch as launching
 from searchjobs.engine.problems import SpecError
@@ -83,7 +84,7 @@ def _digest(experiment: Experiment) -> dict[str, Any]:
     counts = dict.fromkeys(State.values, 0)
     for run in runs:
         counts[run.job.state] += 1
-    shares = [summaries.share_done(run) for run in runs]
+    shares = [share_done(run) for run in runs]
     over = all(run.job.state in TERMINAL for run in runs)
     return {
         "n": len(runs),

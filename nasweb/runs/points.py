@@ -8,28 +8,13 @@ from typing import Any
 from searchjobs import benchmark
 from searchjobs.engine.contracts import Space
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
+from searchjobs.recorder import COLUMNS
 
 Point = dict[str, Any]
 Cell = list[tuple[str, str, str]]
 """Table, row and operation of each edge, in the order of the alpha rows."""
 
-_FROM_COLUMNS = (
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "valid_loss",
-    "valid_accuracy",
-    "inherited_accuracy",
-    "eigenvalue",
-    "alpha",
-    "strengths",
-    "magnitudes",
-    "genotype",
-    "skips",
-    "cost_units",
-    "seconds_search",
-    "seconds_evaluation",
-)
+_FROM_COLUMNS = ("epoch", *COLUMNS)
 _FROM_REPORT = (
     "search_valid_accuracy",
     "genotype_without_none",
