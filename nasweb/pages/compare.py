@@ -9,12 +9,11 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.contrib.auth.decorators import login_required
 from django.db.models import Q, Sum
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from nasweb import access
 from nasweb.comparison import (
@@ -57,8 +56,7 @@ _CSV_COLUMNS = (
 )
 
 
-@login_required
-@require_GET
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The comparison of ``?runs=uuid,uuid``, or the choice of runs without any."""
     ticked = request.GET.getlist("run")

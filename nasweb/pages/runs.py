@@ -8,11 +8,10 @@ from uuid import UUID
 
 import yaml
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from nasweb import access
 from nasweb.figures.theme import operation_style, thin
@@ -58,8 +57,7 @@ _IN_HISTORY = (
 )
 
 
-@login_required
-@require_GET
+@require_safe
 def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What happens in the search now: tiles and charts that grow."""
     run = access.run_or_404(request, uuid)
@@ -76,8 +74,7 @@ def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
     )
 
 
-@login_required
-@require_GET
+@require_safe
 def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The cell of the newest epoch: graph, table values, edge by edge."""
     run = access.run_or_404(request, uuid)
@@ -100,8 +97,7 @@ def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _tab(request, run, setting, last, "architecture", context)
 
 
-@login_required
-@require_GET
+@require_safe
 def log(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The last lines that the search wrote, and its attempts."""
     run = access.run_or_404(request, uuid)
@@ -109,8 +105,7 @@ def log(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _plain_tab(request, run, "log", context)
 
 
-@login_required
-@require_GET
+@require_safe
 def spec(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The complete spec, as a table and as YAML."""
     run = access.run_or_404(request, uuid)
@@ -127,8 +122,7 @@ def spec(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _plain_tab(request, run, "spec", context)
 
 
-@login_required
-@require_GET
+@require_safe
 def environment(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Where and with what the search ran."""
     run = access.run_or_404(request, uuid)
@@ -136,8 +130,7 @@ def environment(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _plain_tab(request, run, "environment", context)
 
 
-@login_required
-@require_GET
+@require_safe
 def epochs(request: HttpRequest, uuid: UUID) -> JsonResponse:
     """The epochs after ``?after=`` and the state: the fallback of the stream."""
     run = access.run_or_404(request, uuid)
@@ -152,7 +145,6 @@ def epochs(request: HttpRequest, uuid: UUID) -> JsonResponse:
 def _action(verb: Callable[[Any, Job], None], done: str) -> Any:
     """Make the view of a verb: post, act, say what happened, go back to the run."""
 
-    @login_required
     @require_POST
     def act(request: HttpRequest, uuid: UUID) -> HttpResponse:
         run = access.run_or_404(request, uuid)

@@ -166,6 +166,21 @@ def test_the_wrong_method_is_refused(
     assert wrong == {}
 
 
+def test_what_may_be_read_may_be_asked_for_its_head(
+    run: Run, client_for: ClientFor, user: User
+) -> None:
+    client = client_for(user)
+    pages = [name for name, line in LINES.items() if line.method == "get"]
+    heads = {name: client.head(address(name, run)).status_code for name in pages}
+    assert heads == {name: LINES[name].author for name in pages}
+
+
+def test_a_live_stream_asks_who_one_is_before_anything_else(run: Run) -> None:
+    answer = Client().get(reverse("live:run", args=[run.uuid]))
+    assert answer.status_code == MOVED
+    assert answer.headers["Location"].startswith("/accounts/login/")
+
+
 def test_every_address_has_a_line() -> None:
     assert set(names()) == set(LINES) | ELSEWHERE
 
