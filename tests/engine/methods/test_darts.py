@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from searchjobs.engine.compose import compose
+from searchjobs.engine.search import search
 
-from ..conftest import tiny
+from ..conftest import epochs_of, tiny
 
 
 def prepared(**changes):
@@ -79,3 +81,25 @@ def test_step_results_carry_no_graph():
         assert not result.loss.requires_grad
         assert not result.logits.requires_grad
         assert result.logits.shape == (20, 10)
+
+
+@pytest.mark.slow
+def test_operations_without_weights_take_over_as_darts_goes_on():
+    """The known collapse, as a trend: on digits, at a depth and an alpha learning rate
+    at which it comes early.  No exact cell is asked for."""
+    spec = tiny(
+        space={"channels": 4, "cells": 3},
+        dataset={"name": "digits"},
+        selection={"name": "full"},
+        training={"epochs": 15, "batch_size": 32, "alpha_lr": 0.03},
+    )
+    reports = epochs_of(list(search(spec)))
+    first, last = (
+        r.magnitudes["none"]
+        + r.magnitudes["skip_connect"]
+        + r.magnitudes["avg_pool_3x3"]
+        for r in (reports[0], reports[-1])
+    )
+    assert first < 0.62  # three of five, at the start
+    assert last > 0.65
+    assert reports[-1].parameter_free >= 3
