@@ -11,7 +11,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from .contracts import Space, Supernet
-    from .spec import Training
+    from .sections import Training
 
 
 def cosine(epoch: int, epochs: int, high: float, low: float) -> float:

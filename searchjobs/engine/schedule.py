@@ -15,7 +15,7 @@ from torch import Tensor
 from .contracts import Level
 
 if TYPE_CHECKING:
-    from .spec import Training
+    from .sections import Training
 
 
 def batch_count(samples: int, batch_size: int) -> int:

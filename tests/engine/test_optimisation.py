@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from searchjobs.engine.optimisation import WeightOptimiser, cosine
-from searchjobs.engine.spec import Training
+from searchjobs.engine.sections import Training
 
 
 def test_the_cosine_starts_high_and_ends_almost_low():

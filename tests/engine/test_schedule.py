@@ -14,7 +14,7 @@ from searchjobs.engine.schedule import (
     order,
     step_counts,
 )
-from searchjobs.engine.spec import Training
+from searchjobs.engine.sections import Training
 
 
 @given(st.integers(2, 400), st.integers(2, 64))

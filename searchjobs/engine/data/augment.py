@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from ..spec import Augmentation
+    from ..sections import Augmentation
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ..contracts import Batch
 from .augment import crop_and_flip, cut_out, draw
 
 if TYPE_CHECKING:
-    from ..spec import Augmentation
+    from ..sections import Augmentation
     from .source import Images
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..contracts import SetName
 
 if TYPE_CHECKING:
-    from ..spec import Split
+    from ..sections import Split
 
 
 def split(labels: Tensor, options: Split) -> dict[SetName, Tensor]:

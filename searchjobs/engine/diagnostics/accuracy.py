@@ -1,9 +1,10 @@
 """Accuracy of supernet and derived cell on a fixed probe of V.
 
 The probe's ids never change and are never pruned, so the curve shows the model
-and not the data.  Evaluation uses the test transform and, where batch norm keeps
-no running statistics, those of the evaluation batch: its size is part of the
-figure, hence fixed here.
+and not the data.  Evaluation uses the test transform.  Mixture and cell are both
+normalised by the statistics of the evaluation batch (methods spec 7): running
+statistics are those of the mixture and would spoil the cell.  The size of that
+batch is part of the figure, hence fixed here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..contracts import Batch, Search
+from .statistics import batch_statistics
 
 EVALUATION_BATCH = 256
 
@@ -50,14 +52,12 @@ def _evaluate(
             name: [row.nonzero().flatten().tolist() for row in table.cpu()]
             for name, table in weights.items()
         }
-    was_training = supernet.training
-    supernet.eval()
     loss = torch.zeros((), device=search.device)
     correct = torch.zeros((), device=search.device)
-    for batch in probe:
-        logits = supernet(batch.images, weights, active)
-        loss += cross_entropy(logits, batch.labels, reduction="sum")
-        correct += (logits.argmax(-1) == batch.labels).sum()
-    supernet.train(was_training)
+    with batch_statistics(supernet):
+        for batch in probe:
+            logits = supernet(batch.images, weights, active)
+            loss += cross_entropy(logits, batch.labels, reduction="sum")
+            correct += (logits.argmax(-1) == batch.labels).sum()
     total = sum(len(batch.ids) for batch in probe)
     return loss.item() / total, correct.item() / total

@@ -8,14 +8,12 @@ factors here, because a step in alpha crosses thousands of ReLU kinks.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..contracts import Batch, Search
+from .statistics import batch_statistics
 
 
 def alpha_hessian(search: Search, batch: Batch) -> Tensor:
@@ -29,7 +27,7 @@ def alpha_hessian(search: Search, batch: Batch) -> Tensor:
     }
     leaves = list(tables.values())
     supernet = search.supernet
-    with _untouched_statistics(supernet), supernet.twice_differentiable():
+    with batch_statistics(supernet), supernet.twice_differentiable():
         logits = supernet(batch.images, search.method.relaxation(tables))
         loss = cross_entropy(logits, batch.labels)
         gradients = torch.autograd.grad(loss, leaves, create_graph=True)
@@ -51,18 +49,3 @@ def _row(entry: Tensor, leaves: list[Tensor]) -> Tensor:
         entry, leaves, retain_graph=True, materialize_grads=True
     )
     return torch.cat([part.reshape(-1) for part in second])
-
-
-@contextlib.contextmanager
-def _untouched_statistics(network: nn.Module) -> Iterator[None]:
-    """Train mode inside; mode and running statistics as before afterwards."""
-    was_training = network.training
-    saved = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    network.train()
-    try:
-        yield
-    finally:
-        network.train(was_training)
-        with torch.no_grad():
-            for name, buffer in network.named_buffers():
-                buffer.copy_(saved[name])

@@ -9,7 +9,7 @@ from torch import Tensor
 from searchjobs.engine.data.augment import draw
 from searchjobs.engine.data.dataset import ResidentImages
 from searchjobs.engine.data.source import Images
-from searchjobs.engine.spec import Augmentation
+from searchjobs.engine.sections import Augmentation
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 

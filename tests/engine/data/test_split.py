@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from searchjobs.engine.data.split import split, split_sizes
-from searchjobs.engine.spec import Split
+from searchjobs.engine.sections import Split
 
 
 def test_the_published_cifar10_split_is_reproduced() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from searchjobs.engine.compose import compose
+from searchjobs.engine.diagnostics.accuracy import supernet_accuracy
 from searchjobs.engine.diagnostics.report import Probe, epoch_report
 from searchjobs.engine.methods.darts import Darts
 from searchjobs.engine.search import search
@@ -102,7 +103,11 @@ def test_the_validation_figures_are_the_supernets_on_the_probe():
     run, report = report_of(["nor_conv_3x3"] * 6)
     probe = Probe(run)
     weights = run.method.strengths()
-    run.supernet.eval()
+    before = {name: value.clone() for name, value in run.supernet.named_buffers()}
+    supernet_accuracy(run, probe.batches)
+    for name, value in run.supernet.named_buffers():
+        assert torch.equal(value, before[name]), name
+    run.supernet.train()
     with torch.no_grad():
         outputs = [run.supernet(b.images, weights) for b in probe.batches]
     labels = torch.cat([b.labels for b in probe.batches])
