@@ -283,8 +283,13 @@ def _event(name: str, data: dict[str, Any], number: int | None = None) -> str:
 
 
 def _after(request: HttpRequest) -> int:
-    given = request.headers.get("Last-Event-ID") or request.GET.get("after") or "0"
-    return int(given) if given.isdecimal() else 0
+    given = request.headers.get("Last-Event-ID") or request.GET.get("after")
+    return epoch_number(given or "")
+
+
+def epoch_number(text: str) -> int:
+    """Read the number of an epoch; 0 for whatever is none."""
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
 app_name = "live"

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from nasweb import access
 from nasweb.figures.theme import operation_style, thin
+from nasweb.live import epoch_number
 from nasweb.runs import points as rows
 from nasweb.runs.charts import (
     Setting,
@@ -134,9 +135,9 @@ def environment(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def epochs(request: HttpRequest, uuid: UUID) -> JsonResponse:
     """The epochs after ``?after=`` and the state: the fallback of the stream."""
     run = access.run_or_404(request, uuid)
-    given = request.GET.get("after", "0")
     state = status(run)
-    found = epoch_messages(run, int(given) if given.isdecimal() else 0, MOST_EPOCHS)
+    after = epoch_number(request.GET.get("after", ""))
+    found = epoch_messages(run, after, MOST_EPOCHS)
     response = JsonResponse({"epochs": found, "state": state})
     response["Cache-Control"] = "no-store"
     return response

@@ -17,6 +17,22 @@
     }
   });
 
+  // A second click while the first is on its way would launch a second experiment.
+  let launching = false;
+  document.getElementById("launch").addEventListener("submit", function (event) {
+    const button = event.submitter;
+    if (button && (button.name || button.hasAttribute("formaction"))) {
+      return;
+    }
+    if (launching) {
+      event.preventDefault();
+    }
+    launching = true;
+  });
+  window.addEventListener("pageshow", function () {
+    launching = false;
+  });
+
   const faults = document.getElementById("faults");
   if (faults) {
     faults.focus();

@@ -160,7 +160,9 @@ def test_the_fallback_gives_exactly_the_epochs_that_were_missed(
     assert news["epochs"][1]["charts"] == {}
     assert news["epochs"][2]["tiles"] != []
     assert news["state"]["state"] == "running"
-    assert client_for(user).get(url, {"after": "x"}).json()["epochs"][0]["epoch"] == 1
+    for odd in ("x", "-1", "", "9" * 12, "9" * 5000):
+        told = client_for(user).get(url, {"after": odd}).json()
+        assert told["epochs"][0]["epoch"] == 1
 
 
 def test_cancelling_a_waiting_run_ends_it_and_says_so(
