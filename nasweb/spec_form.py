@@ -90,7 +90,7 @@ def defaults(chosen: Mapping[str, str]) -> Values:
 
 
 def to_data(values: Values) -> dict[str, Any]:
-    """Return the mapping that ``searchjobs.engine.spec.validate`` judges."""
+    """Return the mapping that ``searchjobs.engine.validation.validate`` judges."""
     data: dict[str, Any] = {name: {"name": values[f"{name}.name"]} for name in CHOICES}
     for path, info in settings(values):
         section, _, name = path.partition(".")

@@ -17,7 +17,8 @@ from . import audit, bell
 from .engine.plan import plan
 from .engine.problems import Problem, SpecError
 from .engine.seeds import seeds_problem
-from .engine.spec import SearchSpec, validate
+from .engine.spec import SearchSpec
+from .engine.validation import validate
 from .models import Experiment, Job, Queue, Run, Team
 from .permissions import User, can_view, require_act, require_launch
 from .states import State

@@ -21,7 +21,8 @@ from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import all_recipes, recipe
 from searchjobs.engine.seeds import parse_seeds
-from searchjobs.engine.spec import SearchSpec, validate
+from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.validation import validate
 from searchjobs.models import Experiment, Job, Queue, Team
 from searchjobs.permissions import can_launch, visible
 

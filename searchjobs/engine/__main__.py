@@ -123,7 +123,7 @@ def _stop(signal_number: int, _frame: object) -> None:
 
 def _read(path: Path, seed: str | None = None) -> Any:
     from .problems import Problem, SpecError
-    from .spec import load_yaml
+    from .validation import load_yaml
 
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")

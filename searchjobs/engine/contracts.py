@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .batch import Batch, Level, SetName, StepResult
 from .problems import Problem, SpecError
 from .registry import Options, Part, Registry
 
@@ -27,41 +28,11 @@ if TYPE_CHECKING:
     from .seeding import Streams
     from .spec import SearchSpec
 
-SetName = Literal["T", "V"]
-Level = Literal["weights", "architecture"]
 Tables = dict[str, Tensor]
 """A named set of architecture tables, each (R, O): one for a cell space with one
 cell type, two for DARTS (normal, reduce), one row a layer for chain spaces."""
 ActiveOperations = Mapping[str, Sequence[Sequence[int]]]
 """For sampled methods: per table and row, the operations that must run."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images ready for the network.
-
-    Attributes:
-        images: float (B, 3, H, W), augmented and normalised, on the device.
-        labels: int64 (B,).
-        ids: int64 (B,), positions in the original data set, whatever was pruned.
-    """
-
-    images: Tensor
-    labels: Tensor
-    ids: Tensor
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What one half-step leaves behind; nothing here needs a synchronisation.
-
-    Attributes:
-        loss: float scalar, mean cross-entropy, detached.
-        logits: float (B, M), detached, of the forward that happened anyway.
-    """
-
-    loss: Tensor
-    logits: Tensor
 
 
 class Supernet(nn.Module):

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from .batch import SetName
+
 Table = list[list[float]]
-SetName = Literal["T", "V"]
 
 
 class _Event(BaseModel):

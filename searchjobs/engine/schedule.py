@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .contracts import Level
+from .batch import Level
 
 if TYPE_CHECKING:
     from .sections import Training

@@ -34,7 +34,8 @@ from searchjobs.engine.data.source import Images
 from searchjobs.engine.seeding import Streams
 from searchjobs.engine.selection.sample_error import sample_error
 from searchjobs.engine.selection.voe import VarianceOfError
-from searchjobs.engine.spec import SearchSpec, validate
+from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.validation import validate
 from tests.engine.spaces.plain_supernet import PlainSupernet, copy_weights
 
 Step = Callable[[Batch, Batch], tuple[float, float]]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from searchjobs.engine.events import EpochFinished, Event
-from searchjobs.engine.spec import SearchSpec, validate
+from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.validation import validate
 
 
 def tiny(**changes: Any) -> SearchSpec:

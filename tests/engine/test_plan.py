@@ -6,7 +6,7 @@ import pytest
 
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import SpecError
-from searchjobs.engine.spec import validate
+from searchjobs.engine.validation import validate
 
 from .conftest import tiny
 

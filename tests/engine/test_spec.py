@@ -7,7 +7,8 @@ import yaml
 
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.recipes import all_recipes
-from searchjobs.engine.spec import SearchSpec, load_yaml, validate
+from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.validation import load_yaml, validate
 
 
 def problems_of(data):

@@ -20,7 +20,7 @@ from searchjobs.engine.events import (
     StopSuggested,
 )
 from searchjobs.engine.search import search
-from searchjobs.engine.spec import validate
+from searchjobs.engine.validation import validate
 from searchjobs.models import DatasetStatistics, EpochRecord, Job, Run, Worker
 from searchjobs.queueing import claim, release_expired
 from searchjobs.recorder import Recorder, StaleAttemptError

@@ -19,7 +19,7 @@ from django.db import connection
 
 from searchjobs import lifecycle, runfolder, supervisor
 from searchjobs.engine.problems import SpecError
-from searchjobs.engine.spec import validate
+from searchjobs.engine.validation import validate
 from searchjobs.models import Attempt, Job, Worker
 from searchjobs.queueing import Claim, claim, release_expired
 from searchjobs.states import State

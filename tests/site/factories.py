@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from searchjobs import benchmark
 from searchjobs.engine.plan import plan
-from searchjobs.engine.spec import SearchSpec, validate
+from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.validation import validate
 from searchjobs.models import (
     BenchmarkResult,
     DatasetStatistics,

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from nasweb import spec_form
 from searchjobs.engine.recipes import all_recipes
-from searchjobs.engine.spec import load_yaml, validate
+from searchjobs.engine.validation import load_yaml, validate
 from searchjobs.launch import launch
 from searchjobs.models import Experiment, Job, Queue, Run, Team
 from tests.site.factories import digits_spec, make_run

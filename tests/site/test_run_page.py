@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from searchjobs.engine.spaces.nas_bench_201.encoding import from_index
-from searchjobs.engine.spec import load_yaml
+from searchjobs.engine.validation import load_yaml
 from searchjobs.models import Queue, Run, Team
 from tests.site.factories import digits_spec, import_table, make_run
 

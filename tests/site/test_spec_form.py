@@ -7,7 +7,8 @@ import pytest
 from nasweb import spec_fields, spec_form
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import Recipe, all_recipes
-from searchjobs.engine.spec import SearchSpec, load_yaml, validate
+from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.validation import load_yaml, validate
 
 
 def spec(**content: object) -> SearchSpec:

@@ -84,7 +84,7 @@ class Command(BaseCommand):
     def launch_example(self, admin: User, team: Team) -> None:
         """Launch the example search, so that the first page is alive."""
         # These import PyTorch, which takes seconds that only the first start needs.
-        from searchjobs.engine.spec import load_yaml
+        from searchjobs.engine.validation import load_yaml
         from searchjobs.launch import launch
 
         text = (settings.BASE_DIR / EXAMPLE).read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..contracts import Batch
+from ..batch import Batch
 from .augment import crop_and_flip, cut_out, draw
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..contracts import SetName
+from ..batch import SetName
 
 if TYPE_CHECKING:
     from ..sections import Split

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.seeds import parse_seeds
-from searchjobs.engine.spec import load_yaml
+from searchjobs.engine.validation import load_yaml
 from searchjobs.launch import launch
 from searchjobs.models import Queue, Team
 

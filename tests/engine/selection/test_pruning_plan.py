@@ -10,7 +10,8 @@ from searchjobs.engine.contracts import selections
 from searchjobs.engine.data.source import Summary
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import Problem, SpecError
-from searchjobs.engine.spec import SearchSpec, validate
+from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.validation import validate
 
 from .conftest import spec_of
 

@@ -1,0 +1,52 @@
+"""From what a person gave to a spec that can run, or to sentences that say why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from .plan import data_problems
+from .problems import Problem, SpecError, sentences
+from .spec import SearchSpec
+
+
+def validate(data: dict[str, Any], *, check_data: bool = True) -> SearchSpec:
+    """Return the spec, or raise ``SpecError`` with every problem as a sentence.
+
+    ``check_data`` also looks whether the data set is there and large enough.
+    """
+    try:
+        spec = SearchSpec.model_validate(data)
+    except ValidationError as error:
+        raise SpecError(sentences(error, SearchSpec)) from None
+    if check_data:
+        problems = data_problems(spec)
+        if problems:
+            raise SpecError(problems)
+    return spec
+
+
+def load_yaml(
+    text: str, *, seed: str | None = None, check_data: bool = True
+) -> SearchSpec:
+    """Read a spec from YAML; every fault becomes a ``SpecError``.
+
+    ``seed`` replaces the one in the text.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise SpecError(
+            [Problem("", f"This is not valid YAML{line}; mend it.")]
+        ) from None
+    if not isinstance(data, dict):
+        raise SpecError(
+            [Problem("", "A spec is a YAML mapping of settings; this is not.")]
+        )
+    if seed is not None:
+        data = {**data, "seed": seed}
+    return validate(data, check_data=check_data)
