@@ -91,6 +91,13 @@ class Space(Part, ABC):
         table that chooses something else (NAS-Bench-1Shot1: parents of a node)."""
         return self.operations
 
+    def allowed(self, table: str) -> Tensor | None:
+        """Return which columns each row may take, bool (R, O) on the CPU; None: all.
+
+        Rows differ where a layer offers no identity (MobileNet) and after a method
+        has pruned operations (P-DARTS, SGAS)."""
+        return None
+
     @property
     @abstractmethod
     def parameter_free(self) -> frozenset[str]:
@@ -128,6 +135,13 @@ class Space(Part, ABC):
         """Return one-hot edge weights (R, O) that select this architecture."""
 
 
+def allowed_only(table: Tensor, allowed: Tensor | None) -> Tensor:
+    """Return a table (R, O) with -inf where ``Space.allowed`` says no."""
+    if allowed is None:
+        return table
+    return table.masked_fill(~allowed.to(table.device), -torch.inf)
+
+
 @dataclass
 class Search:
     """The parts of one running search and what they share.
@@ -159,8 +173,6 @@ class Method(Part, ABC):
     unrolls: ClassVar[int] = 0
     """How many batches of T an architecture step wants beside its own: one for
     second-order DARTS, several where inner weight steps are unrolled (iDARTS)."""
-    step_cost: ClassVar[Mapping[Level, float]] = {"weights": 3.0, "architecture": 3.0}
-    """Forward-equivalents a sample, for the cost units of the report."""
 
     def __init__(self, options: Options, search: Search) -> None:
         self.options = options
@@ -171,8 +183,16 @@ class Method(Part, ABC):
         (the supernet or the operation set is another one from here on)."""
         return False
 
-    def end_epoch(self, epoch: int) -> None:
-        """Decide, freeze, train a controller: whatever happens between epochs."""
+    def end_epoch(self, epoch: int) -> float:
+        """Decide, freeze, train a controller: whatever happens between epochs.
+
+        Returns the cost of the passes that it made, in forward-equivalent samples."""
+        return 0.0
+
+    @classmethod
+    def step_cost(cls, options: Options) -> Mapping[Level, float]:
+        """Return the forward-equivalents a sample of each half-step (data spec A.9)."""
+        return {"weights": 3.0, "architecture": 3.0}
 
     @classmethod
     def trains_architecture(cls, options: Options, epoch: int) -> bool:
@@ -203,8 +223,12 @@ class Method(Part, ABC):
 
     def relaxation(self, tables: Tables) -> Tables:
         """Map raw parameters (R, O) to edge weights (R, O), without any draw and
-        differentiable: softmax for DARTS, the identity for GAEA."""
-        return {name: table.softmax(-1) for name, table in tables.items()}
+        differentiable: softmax over what a row may take for DARTS, the identity for
+        GAEA."""
+        return {
+            name: allowed_only(table, self.search.space.allowed(name)).softmax(-1)
+            for name, table in tables.items()
+        }
 
     def strengths(self) -> Tables:
         """Return what the heatmap shows and arg max reads, (R, O), detached."""

@@ -38,7 +38,7 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
 
 def cost(spec: SearchSpec, count: EpochCount) -> float:
     """Return forward-equivalent samples of an epoch (data spec A.9)."""
-    step_cost = methods.get(spec.method.name).step_cost
+    step_cost = methods.get(spec.method.name).step_cost(spec.method)
     return (
         step_cost["weights"] * count.weight_samples
         + step_cost["architecture"] * count.architecture_samples

@@ -181,7 +181,7 @@ def _end_epoch(run: Search, epoch: int, totals: Totals) -> list[Event]:
     """Let method and selection act between two epochs; this is search cost too."""
     started = time.perf_counter()
     sizes = {name: len(ids) for name, ids in run.selection.sets.items()}
-    run.method.end_epoch(epoch)
+    totals.cost_units += run.method.end_epoch(epoch)
     events = run.selection.end_epoch(epoch)
     count = count_epoch(
         sizes["T"],

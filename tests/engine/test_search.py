@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from searchjobs.engine.compose import compose
+from searchjobs.engine.contracts import methods
 from searchjobs.engine.diagnostics.report import Probe
 from searchjobs.engine.events import Finished, SamplesPruned, Started, parse, to_line
 from searchjobs.engine.plan import plan
@@ -46,6 +47,13 @@ def test_cost_units_are_three_forwards_a_sample_and_match_the_plan(tiny_events):
     assert epochs_of(tiny_events)[-1].cost_units == expected
     assert plan(tiny()).cost_units == expected
     assert plan(tiny()).cost_share == pytest.approx(expected / (3 * 2 * 600))
+
+
+def test_passes_between_two_epochs_are_part_of_the_cost(monkeypatch):
+    monkeypatch.setattr(methods.get("darts"), "end_epoch", lambda self, epoch: 7.0)
+    spec = tiny(selection={"name": "full"}, training={"epochs": 2})
+    told = epochs_of(list(search(spec)))
+    assert told[-1].cost_units == plan(spec).cost_units + 2 * 7
 
 
 def test_each_step_count_is_that_of_the_plan(tiny_events):

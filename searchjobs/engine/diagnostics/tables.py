@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..contracts import Space, Tables
+from ..contracts import Space, Tables, allowed_only
 
 
 def genotype(space: Space, strengths: Tables, *, without: str | None = None) -> str:
@@ -19,7 +19,7 @@ def genotype(space: Space, strengths: Tables, *, without: str | None = None) -> 
     choice = {}
     for name, table in strengths.items():
         columns = space.columns(name)
-        masked = table.clone()
+        masked = allowed_only(table, space.allowed(name)).clone()
         if without in columns:
             masked[:, columns.index(without)] = -torch.inf
         choice[name] = [columns[i] for i in masked.argmax(-1).tolist()]

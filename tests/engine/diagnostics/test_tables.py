@@ -9,9 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from searchjobs.engine.compose import compose
 from searchjobs.engine.contracts import spaces
 from searchjobs.engine.diagnostics import tables
 from searchjobs.engine.optimisation import initial_alpha
+
+from ..conftest import tiny
 
 SPACE = spaces.get("nas-bench-201")(spaces.get("nas-bench-201").Options())
 rows = st.lists(
@@ -90,3 +93,33 @@ def test_the_genotype_may_hold_none_and_the_second_one_never_does():
     assert not SPACE.connected(whole)
     assert SPACE.connected(other)
     assert tables.count(SPACE.decode(whole), "none") == 6
+
+
+class WithoutSkipOnTheFirstEdge(type(SPACE)):
+    """A space whose rows differ, as MobileNet's and pruned ones do."""
+
+    def allowed(self, table):
+        allowed = torch.ones(6, 5, dtype=torch.bool)
+        allowed[0, 1] = False
+        return allowed
+
+
+def test_an_operation_that_a_row_may_not_take_is_never_its_genotype():
+    space = WithoutSkipOnTheFirstEdge(SPACE.options)
+    strengths = torch.full((6, 5), 0.1)
+    strengths[:, 1] = 0.6
+    strengths[0, 2] = 0.3
+    found = space.decode(tables.genotype(space, {"cell": strengths}))["cell"]
+    assert found == ("nor_conv_1x1", *["skip_connect"] * 5)
+
+
+def test_a_row_gives_no_weight_and_no_gradient_to_what_it_may_not_take():
+    search = compose(tiny())
+    search.space = WithoutSkipOnTheFirstEdge(SPACE.options)
+    alpha = torch.randn(6, 5, requires_grad=True)
+    weights = search.method.relaxation({"cell": alpha})["cell"]
+    weights[:, 1].sum().backward()
+    assert weights[0, 1] == 0
+    torch.testing.assert_close(weights.sum(-1), torch.ones(6))
+    assert torch.equal(alpha.grad[0], torch.zeros(5))
+    assert (alpha.grad[1] != 0).any()
