@@ -50,7 +50,7 @@ def test_cost_units_are_three_forwards_a_sample_and_match_the_plan(tiny_events):
 
 
 def test_passes_between_two_epochs_are_part_of_the_cost(monkeypatch):
-    monkeypatch.setattr(methods.get("darts"), "end_epoch", lambda self, epoch: 7.0)
+    monkeypatch.setattr(methods.get("darts"), "end_epoch", lambda _self, _epoch: 7.0)
     spec = tiny(selection={"name": "full"}, training={"epochs": 2})
     told = epochs_of(list(search(spec)))
     assert told[-1].cost_units == plan(spec).cost_units + 2 * 7
