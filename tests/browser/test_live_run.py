@@ -16,7 +16,7 @@ from tests.browser.conftest import Notes
 
 pytestmark = pytest.mark.browser
 
-EPOCHS = 30
+EPOCHS = 60
 EPOCH_SECONDS = 60
 """How long an epoch of the tiny search may take on a busy machine."""
 
