@@ -6,21 +6,26 @@ from __future__ import annotations
 def duration(seconds: float | None) -> str:
     """Write a time span with its two largest units: ``2 h 41 min``, ``12 s``."""
     if seconds is None:
-        return "unknown"
-    whole = max(0, round(seconds))
+        return "–"
+    seconds = max(0.0, float(seconds))
+    if seconds < 10 and seconds % 1:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 600:
-        return (
-            f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-        )
+        return _two(whole // 60, "min", whole % 60, "s")
     minutes = round(whole / 60)
     if minutes < 60:
         return f"{minutes} min"
     if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
+        return _two(minutes // 60, "h", minutes % 60, "min")
     hours = round(minutes / 60)
-    return f"{hours // 24} d {hours % 24} h"
+    return _two(hours // 24, "d", hours % 24, "h")
+
+
+def _two(large: int, unit: str, small: int, smaller: str) -> str:
+    return f"{large} {unit} {small} {smaller}" if small else f"{large} {unit}"
 
 
 def per_cent(share: float | None, digits: int = 1) -> str:

@@ -10,30 +10,12 @@ from django import template
 from django.utils import timezone
 
 from nasweb.figures.theme import operation_style
+from nasweb.runs import words
 from searchjobs import benchmark
 from searchjobs.models import Architecture
 
 register = template.Library()
-
-
-@register.filter
-def duration(seconds: float | None) -> str:
-    """Write seconds as people say them: 58 s, 41 min, 2 h 41 min, 3 d 4 h."""
-    if seconds is None:
-        return "–"
-    seconds = max(float(seconds), 0.0)
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
+register.filter("duration", words.duration)
 
 
 @register.filter
@@ -42,7 +24,9 @@ def ago(moment: datetime | None) -> str:
     if moment is None:
         return "never"
     seconds = max(round((timezone.now() - moment).total_seconds()), 0)
-    return f"{seconds} s ago" if seconds < 10 else f"{duration(seconds)} ago"
+    if seconds >= 90:
+        seconds = round(seconds / 60) * 60  # nobody asks for the seconds of an hour
+    return f"{words.duration(seconds)} ago"
 
 
 @register.filter

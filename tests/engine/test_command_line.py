@@ -68,8 +68,9 @@ def test_a_stopped_run_resumes_and_its_file_tells_every_epoch_once_or_alike(
         if parse(line).type == "checkpointed":
             break
     child.send_signal(signal.SIGTERM)
-    child.stdout.close()
-    assert child.wait(timeout=20) in {143, 1, 0}
+    child.communicate(timeout=20)
+    # 0 only if the search was over before the signal came
+    assert child.returncode in {143, 0}
     assert engine("run", spec_file, "--out", out, "--resume").returncode == 0
     lines = (out / "events.jsonl").read_text().splitlines()
     epochs = {}

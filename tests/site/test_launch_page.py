@@ -241,7 +241,9 @@ def test_the_expected_time_comes_from_runs_like_this(
     Run.objects.filter(pk=other.pk).update(cost_units=10, seconds_search=1e6)
     html = member.post(NEW + "preview/", filled()).content.decode()
     assert "from 2 runs like this" in html
-    assert re.search(r"<dd>2 min <small>from 2 runs", html)  # median of 100 and 200 s
+    assert re.search(
+        r"<dd>2 min 30 s <small>from 2 runs", html
+    )  # median of 100 and 200
 
 
 def test_the_spec_as_yaml_is_what_the_command_line_reads(member: Client) -> None:

@@ -14,17 +14,24 @@ from nasweb.runs.words import compact, duration, per_cent
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (None, "unknown"),
+        (None, "–"),
+        (0.25, "0.2 s"),
+        (58, "58 s"),
         (0, "0 s"),
         (59.4, "59 s"),
         (60, "1 min"),
         (125, "2 min 5 s"),
         (2460, "41 min"),
+        (3599, "1 h"),
+        (7200, "2 h"),
         (9660, "2 h 41 min"),
+        (76 * 3600, "3 d 4 h"),
         (200_000, "2 d 8 h"),
     ],
 )
-def test_a_duration_has_its_two_largest_units(seconds: float, words: str) -> None:
+def test_a_duration_has_its_two_largest_units(
+    seconds: float | None, words: str
+) -> None:
     assert duration(seconds) == words
 
 

@@ -8,26 +8,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from nasweb import summaries
 from nasweb.runs.status import share_done
-from nasweb.templatetags.numbers import duration, genotype, percent
+from nasweb.templatetags.numbers import genotype, percent
 from searchjobs.models import Queue, Run, Team
 from tests.site.factories import import_table, make_run
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (None, "–"),
-        (0.25, "0.2 s"),
-        (58, "58 s"),
-        (41 * 60, "41 min"),
-        (2 * 3600 + 41 * 60, "2 h 41 min"),
-        (7200, "2 h"),
-        (3599, "1 h"),
-        (76 * 3600, "3 d 4 h"),
-    ],
-)
-def test_durations_read_as_people_say_them(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_an_unknown_share_is_a_dash() -> None:
