@@ -20,6 +20,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from nasweb.devices import gpus_found
 from searchjobs.bell import slots_queue
 from searchjobs.orphans import die_with_parent
 
@@ -30,16 +31,19 @@ STOP_SECONDS = 30.0
 FIRST_PORT, LAST_PORT = 8000, 8100
 
 
-def worker_command(*, name: str, slots: int = 0, queues: str = "") -> list[str]:
+def worker_command(*, name: str, cpu_slots: int | None = None) -> list[str]:
     """Return the worker that runs jobs: one slot a process of its pool.
 
-    ``queues`` are names of Queue rows, comma-separated; empty: as the settings say.
+    A slot for each GPU, and ``cpu_slots`` for jobs of the CPU, which must be
+    ``NASWEB_CPU_SLOTS`` of the worker's environment; None: as our settings say.
     """
-    names = queues.split(",") if queues else settings.NASWEB_QUEUES
+    node = f"{name}@{socket.gethostname()}"
+    slots = gpus_found() + (
+        settings.NASWEB_CPU_SLOTS if cpu_slots is None else cpu_slots
+    )
     return [
-        *(*CELERY, "--hostname", f"{name}@%h", "--pool", "prefork"),
-        *("--concurrency", str(slots or settings.NASWEB_SLOTS)),
-        *("--queues", ",".join(slots_queue(queue) for queue in names)),
+        *(*CELERY, "--hostname", node, "--pool", "prefork"),
+        *("--concurrency", str(slots), "--queues", slots_queue(node)),
         *("--without-mingle", "--without-gossip"),
     ]
 

@@ -136,16 +136,18 @@ class QueueAdmin(Audited):
 
 @admin.register(Worker)
 class WorkerAdmin(Audited):
-    list_display = ("name", "device", "slots", "drain_requested", "seen", "started")
-    list_filter = ("drain_requested", "queues")
+    list_display = ("name", "host", "drain_requested", "seen", "started")
+    list_filter = ("drain_requested",)
     readonly_fields = (
         "name",
-        "slots",
-        "device",
+        "host",
+        "only_queues",
         "versions",
+        "disk_free",
+        "disk_total",
+        "clock_offset",
         "started",
         "seen",
-        "queues",
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:

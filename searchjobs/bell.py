@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import cache
 from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
+
+from .models import Queue, Slot
+from .states import State
 
 logger = logging.getLogger(__name__)
 
@@ -28,16 +34,14 @@ MOST_WAKES = 32
 _SLOTS = "slots."
 
 
-def slots_queue(queue: str) -> str:
-    """Return the Celery queue on which the slots of a job queue are woken."""
-    return f"{_SLOTS}{queue}"
+def slots_queue(worker: str) -> str:
+    """Return the Celery queue on which the slots of a worker are woken."""
+    return f"{_SLOTS}{worker}"
 
 
-def job_queues(celery_queues: Iterable[str]) -> set[str]:
-    """Return the job queues whose slots are woken on these Celery queues."""
-    return {
-        name.removeprefix(_SLOTS) for name in celery_queues if name.startswith(_SLOTS)
-    }
+def wakes_slots(celery_queues: Iterable[str]) -> bool:
+    """Say whether one of these Celery queues wakes slots."""
+    return any(name.startswith(_SLOTS) for name in celery_queues)
 
 
 def run_channel(run: UUID | str) -> str:
@@ -46,8 +50,9 @@ def run_channel(run: UUID | str) -> str:
 
 
 def wake(queue: str, slots: int = 1) -> None:
-    """Tell up to ``slots`` slots of a job queue to claim, after the commit."""
-    transaction.on_commit(lambda: _send(queue, min(slots, MOST_WAKES)))
+    """Tell idle slots that serve a job queue to claim, at least ``slots`` of them if
+    there are so many, after the commit."""
+    transaction.on_commit(lambda: _wake(queue, min(slots, MOST_WAKES)))
 
 
 def ring(run: UUID | str, message: str = "") -> None:
@@ -55,18 +60,48 @@ def ring(run: UUID | str, message: str = "") -> None:
     transaction.on_commit(lambda: _publish(run_channel(run), message))
 
 
-def _send(queue: str, slots: int) -> None:
+def _wake(queue: str, slots: int) -> None:
     try:
-        for _ in range(slots):
-            current_app.send_task(
-                WAKE,
-                queue=slots_queue(queue),
-                expires=WAKE_SECONDS,
-                ignore_result=True,
-                retry=False,
-            )
-    except (OperationalError, OSError, RedisError) as error:
+        for worker, count in _idle_workers(queue, slots):
+            for _ in range(count):
+                current_app.send_task(
+                    WAKE,
+                    queue=slots_queue(worker),
+                    expires=WAKE_SECONDS,
+                    ignore_result=True,
+                    retry=False,
+                )
+    except (OperationalError, OSError, RedisError, DatabaseError) as error:
         logger.warning("No slot was woken, the next beat will: %s", error)
+
+
+def _idle_workers(name: str, slots: int) -> list[tuple[str, int]]:
+    """Return workers with idle slots for a queue, and how many messages each needs.
+
+    Any idle process of a worker may take a message; where not all of its idle slots
+    fit the queue, all of them are woken, so that one that fits is among them.
+    """
+    queue = Queue.objects.filter(name=name, paused=False).first()
+    if queue is None:
+        return []
+    alive = Now() - timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
+    idle: dict[str, list[Slot]] = {}
+    for slot in Slot.objects.select_related("worker").filter(
+        Q(job=None) | Q(job__state=State.QUEUED),
+        worker__seen__gt=alive,
+        worker__drain_requested=False,
+        drain_requested=False,
+    ):
+        idle.setdefault(slot.worker.name, []).append(slot)
+    found = []
+    for worker, members in idle.items():
+        fitting = sum(slot.fits(queue) for slot in members)
+        if slots <= 0 or not fitting:
+            continue
+        wanted = min(slots, fitting)
+        found.append((worker, wanted if fitting == len(members) else len(members)))
+        slots -= wanted
+    return found
 
 
 def _publish(channel: str, message: str) -> None:

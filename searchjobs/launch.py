@@ -19,7 +19,7 @@ from .engine.problems import Problem, SpecError
 from .engine.seeds import seeds_problem
 from .engine.spec import SearchSpec
 from .engine.validation import validate
-from .models import Experiment, Job, Queue, Run, Team
+from .models import Experiment, Job, Queue, Run, Slot, Team
 from .permissions import User, can_view, require_act, require_launch
 from .states import State
 from .workers import Device, queue_for
@@ -93,6 +93,7 @@ def launch(
                 state=State.QUEUED,
                 queue=chosen,
                 priority=priority,
+                devices=checked.compute.devices,
                 position=position,
                 queued=Now(),
             )
@@ -209,10 +210,11 @@ def _queue(spec: SearchSpec, wanted: Queue | None) -> Queue:
     if device == Device.GPU:
         return queue_for(Device.GPU)
     if device == "auto":
-        alive = Queue.objects.filter(
-            device=Device.GPU, workers__seen__gt=Now() - WORKER_ALIVE
+        alive = Slot.objects.select_related("worker").filter(
+            device=Device.GPU, worker__seen__gt=Now() - WORKER_ALIVE
         )
-        found = alive.order_by("pk").first()
-        if found is not None:
-            return found
+        slots = list(alive)
+        for queue in Queue.objects.filter(device=Device.GPU).order_by("pk"):
+            if any(slot.fits(queue) for slot in slots):
+                return queue
     return queue_for(Device.CPU)

@@ -117,7 +117,8 @@ def resume(actor: User, job: Job) -> None:
 def requeue(actor: User, job: Job) -> None:
     """Give a failed or cancelled job another try, from its checkpoint."""
     path: Path = {State.FAILED: State.QUEUED, State.CANCELLED: State.QUEUED}
-    _act(actor, "requeue", job, path, _waiting())
+    anew = {**_waiting(), "first_attempt": F("fence") + 1}
+    _act(actor, "requeue", job, path, anew)
 
 
 def _waiting() -> dict[str, Any]:

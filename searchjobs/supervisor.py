@@ -11,7 +11,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -41,7 +41,6 @@ def supervise(
     claim: Claim,
     *,
     stopping: Callable[[], bool] = lambda: False,
-    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Work on a job until it ends, is taken away, or this worker is to stop.
 
@@ -49,11 +48,10 @@ def supervise(
         claim: the job and its fence.
         stopping: asked at every tick; True gives the job back at once, or leaves it
             to the end of its lease while the database is away.
-        environment: added to the engine's: threads, GPU.
     """
     job, fence = claim.job_id, claim.fence
     try:
-        _Attempt(claim, stopping, environment or {}).run()
+        _Attempt(claim, stopping).run()
     except StaleAttemptError:
         logger.warning("Job %s went to another worker", claim.job_uuid)
     except (OperationalError, InterfaceError):
@@ -81,7 +79,6 @@ def supervise(
 class _Attempt:
     claim: Claim
     stopping: Callable[[], bool]
-    environment: Mapping[str, str]
     log_size: int = -1
     due: dict[str, float] = field(default_factory=dict)
 
@@ -97,7 +94,7 @@ class _Attempt:
             self.recorder.enter_running()
             self._end(State.SUCCEEDED, Outcome.SUCCEEDED)
             return
-        process = engine.start(self.claim.spec, self.folder, self.environment)
+        process = engine.start(self.claim.spec, self.folder, _environment(self.claim))
         try:
             self._watch(process)
         finally:
@@ -223,3 +220,12 @@ class _Attempt:
             return False
         self.due[what] = now + seconds
         return True
+
+
+def _environment(claim: Claim) -> dict[str, str]:
+    """Return what the engine of a claim is given: its cores and its GPUs."""
+    threads = str(claim.threads)
+    found = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    if claim.gpus:
+        found["CUDA_VISIBLE_DEVICES"] = ",".join(claim.gpus)
+    return found

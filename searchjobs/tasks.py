@@ -1,7 +1,7 @@
 """The Celery tasks.  A message only says "a slot may claim"; rows say the rest.
 
-A worker that listens to ``slots.<name>`` serves the job queue of that name with one
-slot a pool process, so a wake goes only to those who may claim.
+Each worker listens to a Celery queue of its own, ``slots.<worker>``, with one slot a
+pool process; who is woken for which job queue is decided from the rows (``bell``).
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ _stopping = mmap.mmap(-1, 1)
 _parent = 0
 
 
-@shared_task(
-    name=bell.WAKE, bind=True, ignore_result=True, queue=bell.slots_queue("cpu")
-)
+@shared_task(name=bell.WAKE, bind=True, ignore_result=True)
 def wake(self: Task) -> None:
     """Claim and run jobs until none is left; a message too many finds none."""
     slot = getattr(current_process(), "index", 0)
@@ -65,14 +63,12 @@ def _tell_slots(**_: Any) -> None:
 
 @worker_ready.connect
 def _begin(sender: Any, **_: Any) -> None:
-    served = bell.job_queues(sender.app.amqp.queues.consume_from)
-    if served:
-        slots = getattr(sender.pool, "num_processes", 1)
-        arguments = (sender.hostname, slots, served)
+    if bell.wakes_slots(sender.app.amqp.queues.consume_from):
+        arguments = (sender.hostname,)
         threading.Thread(target=_beat, args=arguments, name="beat", daemon=True).start()
 
 
-def _beat(name: str, slots: int, queues: set[str]) -> None:
+def _beat(name: str) -> None:
     """Keep the worker's row fresh for as long as the worker lives.
 
     A thread, because the pool processes may all be taken for hours by their jobs.
@@ -81,7 +77,7 @@ def _beat(name: str, slots: int, queues: set[str]) -> None:
     while not is_stopping():
         try:
             if not (registered and workers.seen(name)):
-                workers.register(name, slots, queues)
+                workers.register(name)
                 registered = True
                 queueing.wake_waiting()
         except Error as error:

@@ -6,18 +6,20 @@ import logging
 import os
 import platform
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from .models import Queue, Worker
-from .queueing import claim
+from .models import Queue, Slot, Worker
+from .queueing import claim, release_own
 from .supervisor import supervise
 
 logger = logging.getLogger(__name__)
@@ -39,24 +41,41 @@ def queue_for(device: str) -> Queue:
 
 
 @transaction.atomic
-def register(name: str, slots: int, queues: set[str]) -> Worker:
-    """Write down that a worker has started, and which job queues it serves."""
-    gpus = gpu_names() if gpus_visible() else []
+def register(name: str) -> Worker:
+    """Write down that a worker has started, and the slots that it offers."""
     worker, _ = Worker.objects.update_or_create(
         name=name,
         defaults={
-            "slots": slots,
-            "device": gpus[0] if gpus else f"CPU, {_cores()} cores",
+            "host": socket.gethostname(),
+            "only_queues": settings.NASWEB_QUEUES,
             "versions": _versions(),
             "started": Now(),
             "seen": Now(),
         },
     )
-    for device in (Device.CPU, Device.GPU):
-        if NAMES[device] in queues:
+    offered = slots_offered()
+    for device in {each["device"] for each in offered}:
+        if not Queue.objects.filter(device=device).exists():
             queue_for(device)
-    worker.queues.set(Queue.objects.filter(name__in=queues))
+    for number, columns in enumerate(offered):
+        Slot.objects.update_or_create(worker=worker, number=number, defaults=columns)
+    worker.slots.filter(number__gte=len(offered)).delete()
     return worker
+
+
+def slots_offered() -> list[dict[str, Any]]:
+    """Return the columns of this machine's slots: one a GPU, then those of the CPU."""
+    gpus = [
+        {"device": Device.GPU, "device_name": gpu_names()[int(gpu)], "gpu_uuid": gpu}
+        for gpu in gpus_visible()
+    ]
+    share = max(1, _cores() // max(1, len(gpus) + settings.NASWEB_CPU_SLOTS))
+    threads = int(os.environ.get("OMP_NUM_THREADS", share))
+    cpus = [{"device": Device.CPU, "device_name": f"CPU, {_cores()} cores"}]
+    return [
+        {**columns, "threads": threads}
+        for columns in [*gpus, *cpus * settings.NASWEB_CPU_SLOTS]
+    ]
 
 
 def silent_after() -> timedelta:
@@ -70,31 +89,21 @@ def seen(name: str) -> bool:
     return Worker.objects.filter(name=name).update(seen=Now()) == 1
 
 
-def work(name: str, slot: int, stopping: Callable[[], bool]) -> int:
+def work(name: str, number: int, stopping: Callable[[], bool]) -> int:
     """Claim and run jobs until nothing is left for this slot; return how many."""
-    worker = Worker.objects.filter(name=name).first()
+    rows = Slot.objects.select_related("worker")
+    slot = rows.filter(worker__name=name, number=number).first()
+    if slot is not None:
+        release_own(slot)
     done = 0
-    while worker is not None and not stopping():
-        taken = claim(worker, f"slot {slot}")
+    while slot is not None and not stopping():
+        taken = claim(slot)
         if taken is None:
             break
         logger.info("Job %s begins, attempt %d", taken.job_uuid, taken.fence)
-        supervise(taken, stopping=stopping, environment=slot_environment(slot))
+        supervise(taken, stopping=stopping)
         done += 1
     return done
-
-
-def slot_environment(slot: int) -> dict[str, str]:
-    """Return what the engine of a slot is given: its cores and its GPU."""
-    threads = str(max(1, _cores() // settings.NASWEB_SLOTS))
-    found = {
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
-        "MKL_NUM_THREADS": os.environ.get("MKL_NUM_THREADS", threads),
-    }
-    gpus = gpus_visible()
-    if gpus:
-        found["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-    return found
 
 
 def gpus_visible() -> list[str]:

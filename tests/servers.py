@@ -157,7 +157,8 @@ def running_worker(
     from nasweb.processes import worker_command
 
     log = Path(settings.NASWEB_HOME) / "log" / f"worker-{name}.log"
-    command = worker_command(name=name, slots=slots, queues=queues)
+    command = worker_command(name=name, cpu_slots=slots)
+    changes |= {"NASWEB_CPU_SLOTS": str(slots), "NASWEB_QUEUES": queues}
     with _child(command, log, environment(**changes)) as process:
 
         def ready() -> bool:

@@ -71,7 +71,9 @@ def _workers() -> list[Worker]:
         .order_by("slot", "pk")
     )
     return list(
-        Worker.objects.prefetch_related("queues", Prefetch("jobs", queryset=held))
+        Worker.objects.prefetch_related(
+            "slots__worker", Prefetch("jobs", queryset=held)
+        )
     )
 
 
@@ -87,7 +89,7 @@ def _cards(alive: list[Worker], teams: set[int]) -> list[Card]:
     return [
         Card(
             queue,
-            sum(w.slots for w in alive if queue in w.queues.all()),
+            sum(slot.fits(queue) for w in alive for slot in w.slots.all()),
             queue.running,
             queue.waiting_count,
             waiting.get(queue.pk, []),

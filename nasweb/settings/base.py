@@ -24,12 +24,16 @@ NASWEB_DATA_ROOT = env.path("NASWEB_DATA_ROOT", NASWEB_HOME / "data")
 NASWEB_LEASE_SECONDS = env.integer("NASWEB_LEASE_SECONDS", 60, least=2, most=86_400)
 #: A supervisor renews its lease and reads the columns of cancel and pause so often.
 NASWEB_BEAT_SECONDS = env.integer("NASWEB_BEAT_SECONDS", 15, least=1, most=3_600)
-#: Queue rows that a worker of this machine serves.
-NASWEB_QUEUES = env.names("NASWEB_QUEUES") or (
-    ["gpu", "cpu"] if gpus_found() else ["cpu"]
+#: A job that has lost its worker is tried again so often in a row without progress.
+NASWEB_RETRIES = env.integer("NASWEB_RETRIES", 3, most=1_000)
+#: Names of the queues that a worker of this machine serves; none: all that it fits.
+NASWEB_QUEUES = env.names("NASWEB_QUEUES")
+#: Slots for jobs of the CPU, beside one slot for each GPU.
+NASWEB_CPU_SLOTS = env.integer(
+    "NASWEB_CPU_SLOTS",
+    1 if gpus_found() else max(1, (os.cpu_count() or 1) // 4),
+    most=256,
 )
-#: Jobs that one worker runs at a time: one a GPU.
-NASWEB_SLOTS = env.integer("NASWEB_SLOTS", gpus_found() or 1, least=1, most=256)
 
 # Servers --------------------------------------------------------------------------
 DATABASE_URL = env.secret("DATABASE_URL")

@@ -230,6 +230,14 @@ class Compute(Section):
         "eager: the reference; compiled: torch.compile of the cell, pays back after "
         "some 150 steps; graphs: captured CUDA graphs, GPU only.",
     )
+    devices: int = setting(
+        1,
+        "Devices",
+        "GPUs of one machine that share each batch (CPU: processes). The search is "
+        "that of one device with the same batch size.",
+        ge=1,
+        le=64,
+    )
     threads: int = setting(
         0, "CPU threads", "0: what the worker slot allows.", ge=0, le=512
     )

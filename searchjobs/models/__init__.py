@@ -3,13 +3,14 @@
 from .architectures import Architecture, BenchmarkResult
 from .audit import AuditEvent
 from .experiments import Experiment
-from .jobs import Attempt, Job
-from .queues import Queue, Worker
+from .jobs import Artefact, Attempt, Job
+from .queues import Queue, Slot, SlotSample, Worker
 from .records import DatasetStatistics, EpochRecord, Run
 from .teams import Membership, Team
 
 __all__ = [
     "Architecture",
+    "Artefact",
     "Attempt",
     "AuditEvent",
     "BenchmarkResult",
@@ -20,6 +21,8 @@ __all__ = [
     "Membership",
     "Queue",
     "Run",
+    "Slot",
+    "SlotSample",
     "Team",
     "Worker",
 ]

@@ -42,7 +42,24 @@ class Job(models.Model):
     position = models.BigIntegerField(
         default=0, help_text="Order inside a priority; smaller goes first."
     )
+    held = models.BooleanField(
+        default=False, help_text="No slot takes it until an administrator lets it go."
+    )
+    hold_reason = models.CharField(max_length=200, blank=True)
+    devices = models.PositiveSmallIntegerField(
+        default=1, help_text="Slots of one worker that it needs at one time."
+    )
     fence = models.PositiveIntegerField(default=0)
+    first_attempt = models.PositiveIntegerField(
+        default=1,
+        help_text="The first attempt since a person queued it (launch, requeue): "
+        "losses and time on a slot count from there.",
+    )
+    files_from = models.PositiveIntegerField(
+        default=1,
+        help_text="Files of attempts before this one count no more: it was queued "
+        "again from the start.",
+    )
     worker = models.ForeignKey(
         Worker, models.SET_NULL, null=True, blank=True, related_name="jobs"
     )
@@ -53,7 +70,9 @@ class Job(models.Model):
     progress = models.JSONField(
         default=dict, help_text="The last Progress event of the engine."
     )
-    error = models.TextField(blank=True, help_text="One sentence: why it failed.")
+    error = models.TextField(
+        blank=True, help_text="One sentence: why it failed, waits anew or was paused."
+    )
     log_tail = models.TextField(blank=True)
     environment = models.JSONField(default=dict)
     created = models.DateTimeField(auto_now_add=True)
@@ -66,9 +85,9 @@ class Job(models.Model):
         ordering = ("-created",)
         indexes = [
             models.Index(
-                fields=["queue", "-priority", "position", "id"],
+                fields=["queue", "team", "-priority", "position", "id"],
                 name="job_queue_order",
-                condition=models.Q(state="queued"),
+                condition=models.Q(state="queued", held=False),
             ),
             models.Index(
                 fields=["lease_expires"],
@@ -80,6 +99,12 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.uuid}"
+
+    @property
+    def title(self) -> str:
+        """What pages call it: its run, else its kind; ``run__experiment`` is read."""
+        run = getattr(self, "run", None)
+        return str(run) if run is not None else self.get_kind_display()
 
 
 class Attempt(models.Model):
@@ -93,6 +118,11 @@ class Attempt(models.Model):
         PAUSED = "paused", "paused"
         LOST = "lost", "lost: the worker stopped answering"
         INTERRUPTED = "interrupted", "interrupted: the worker was stopped"
+        MEMORY = "memory", "out of memory"
+        DEVICE = "device", "fault of the GPU"
+        TIME = "time", "over its time limit"
+        DISK = "disk", "over its disk limit, or the disk was full"
+        STALLED = "stalled", "stalled: it said nothing for too long"
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()
@@ -101,6 +131,20 @@ class Attempt(models.Model):
         max_length=12, choices=Outcome.choices, default=Outcome.RUNNING
     )
     detail = models.TextField(blank=True)
+    slot_name = models.CharField(max_length=140, blank=True)
+    host = models.CharField(max_length=120, blank=True)
+    queue_name = models.CharField(max_length=50, blank=True)
+    device = models.CharField(
+        max_length=8, choices=Queue.Device.choices, default=Queue.Device.CPU
+    )
+    device_name = models.CharField(max_length=120, blank=True)
+    devices = models.PositiveSmallIntegerField(default=1)
+    epochs = models.PositiveIntegerField(
+        default=0, help_text="Epochs that this attempt has recorded."
+    )
+    events = models.PositiveBigIntegerField(
+        default=0, help_text="Events that this attempt has recorded."
+    )
     started = models.DateTimeField()
     ended = models.DateTimeField(null=True, blank=True)
 
@@ -109,6 +153,34 @@ class Attempt(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["job", "number"], name="one_row_an_attempt")
         ]
+        indexes = [models.Index(fields=["device", "ended"], name="attempt_usage")]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.job}"
+
+
+class Artefact(models.Model):
+    """A file of a job in the shared storage.
+
+    Only files with a row exist for readers, and a row is written under the fence: what
+    a stale attempt has put into the storage is never seen.
+    """
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="artefacts")
+    name = models.CharField(
+        max_length=200, help_text="Path in the run's folder, with forward slashes."
+    )
+    epoch = models.PositiveIntegerField(null=True, blank=True)
+    fence = models.PositiveIntegerField(help_text="Of the attempt that wrote it.")
+    path = models.CharField(max_length=300, help_text="In the storage.")
+    size = models.BigIntegerField(help_text="Bytes.")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("job", "name")
+        constraints = [
+            models.UniqueConstraint(fields=["job", "name"], name="one_row_an_artefact")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.job}"

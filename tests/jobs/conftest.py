@@ -11,7 +11,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from searchjobs.launch import launch
-from searchjobs.models import EpochRecord, Job, Queue, Team, Worker
+from searchjobs.models import EpochRecord, Job, Queue, Slot, Team, Worker
+from searchjobs.queueing import Claim, claim
+from searchjobs.states import HELD
 
 Launch = Callable[..., list[Job]]
 
@@ -34,11 +36,22 @@ def tiny(epochs: int = 3, **training: Any) -> dict[str, Any]:
     }
 
 
-def make_worker(queue: Queue, name: str = "worker@here") -> Worker:
+def make_slot(name: str = "worker@here", number: int = 0, **columns: Any) -> Slot:
+    """Make a slot, by default of the CPU, and its worker if there is none."""
     now = timezone.now()
-    worker = Worker.objects.create(name=name, started=now, seen=now)
-    worker.queues.add(queue)
-    return worker
+    worker, _ = Worker.objects.get_or_create(
+        name=name, defaults={"started": now, "seen": now, "host": "here"}
+    )
+    return Slot.objects.create(worker=worker, number=number, **columns)
+
+
+def take(slot: Slot) -> Claim | None:
+    """Claim by this slot, or by a new one of its worker if it has a job already."""
+    slot.refresh_from_db()
+    if slot.job is not None and slot.job.state in HELD:
+        number = Slot.objects.filter(worker=slot.worker).count()
+        slot = make_slot(slot.worker.name, number, device=slot.device)
+    return claim(slot)
 
 
 def epochs_of(job: Job) -> list[int]:
@@ -59,9 +72,9 @@ def _own_runs_folder(tmp_path: Path, settings: Any) -> None:
 
 
 @pytest.fixture
-def slot(cpu_queue: Queue) -> Worker:
-    """A worker that serves the CPU queue."""
-    return make_worker(cpu_queue)
+def slot(cpu_queue: Queue) -> Slot:
+    """A slot that serves the CPU queue."""
+    return make_slot()
 
 
 @pytest.fixture

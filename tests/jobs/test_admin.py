@@ -9,10 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from searchjobs.models import AuditEvent, Job, Queue, Team, Worker
-from searchjobs.queueing import claim
+from searchjobs.models import AuditEvent, Job, Queue, Slot, Team
 from searchjobs.states import State
-from tests.jobs.conftest import Launch
+from tests.jobs.conftest import Launch, take
 
 pytestmark = pytest.mark.django_db
 
@@ -25,10 +24,10 @@ MODELS = [
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model._meta.model_name)
 def test_every_list_and_page_of_the_admin_opens(
-    launched: Launch, slot: Worker, admin_client: Client, model: type
+    launched: Launch, slot: Slot, admin_client: Client, model: type
 ) -> None:
     launched()
-    claim(slot, "slot 0")
+    take(slot)
     name = model._meta.model_name  # type: ignore[attr-defined]
     assert (
         admin_client.get(reverse(f"admin:searchjobs_{name}_changelist")).status_code

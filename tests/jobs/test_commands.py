@@ -8,9 +8,8 @@ import yaml
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from searchjobs.models import Experiment, Queue, Run, Team, Worker
-from searchjobs.queueing import claim
-from tests.jobs.conftest import Launch, tiny
+from searchjobs.models import Experiment, Queue, Run, Slot, Team
+from tests.jobs.conftest import Launch, take, tiny
 
 pytestmark = pytest.mark.django_db
 
@@ -71,10 +70,10 @@ def test_a_missing_file_is_told_in_a_sentence(user: User, team: Team) -> None:
 
 
 def test_the_status_names_workers_their_jobs_and_what_waits(
-    launched: Launch, slot: Worker
+    launched: Launch, slot: Slot
 ) -> None:
     running, _ = launched(seeds=(1, 2))
-    claim(slot, "slot 0")
+    take(slot)
     said = call("worker_status")
     assert f"{slot.name}: alive" in said
     assert f"slot 0: {running.uuid} starting" in said

@@ -11,7 +11,7 @@ from searchjobs.launch import clone, launch
 from searchjobs.models import AuditEvent, Experiment, Job, Queue, Run, Team
 from searchjobs.states import State
 from tests.factories import make_queue
-from tests.jobs.conftest import Launch, make_worker, tiny
+from tests.jobs.conftest import Launch, make_slot, tiny
 
 pytestmark = pytest.mark.django_db
 
@@ -136,5 +136,5 @@ def test_auto_takes_a_gpu_that_a_living_worker_offers(
     gpu = make_queue("gpu", Queue.Device.GPU)
     without = launch(user, team, "auto", spec, [1])
     assert without.runs.get().job.queue == cpu_queue
-    make_worker(gpu)
+    make_slot(device=Queue.Device.GPU)
     assert launch(user, team, "auto", spec, [1]).runs.get().job.queue == gpu

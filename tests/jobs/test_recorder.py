@@ -21,11 +21,11 @@ from searchjobs.engine.events import (
 )
 from searchjobs.engine.search import search
 from searchjobs.engine.validation import validate
-from searchjobs.models import DatasetStatistics, EpochRecord, Job, Run, Worker
-from searchjobs.queueing import claim, release_expired
+from searchjobs.models import DatasetStatistics, EpochRecord, Job, Run, Slot
+from searchjobs.queueing import release_expired
 from searchjobs.recorder import Recorder, StaleAttemptError
 from searchjobs.states import State
-from tests.jobs.conftest import Launch, tiny
+from tests.jobs.conftest import Launch, take, tiny
 
 pytestmark = pytest.mark.django_db
 
@@ -39,9 +39,9 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def recording(launched: Launch, slot: Worker) -> Recording:
+def recording(launched: Launch, slot: Slot) -> Recording:
     (job,) = launched(epochs=4)
-    taken = claim(slot, "slot 0")
+    taken = take(slot)
     assert taken is not None
     return job, Recorder(taken)
 
@@ -119,13 +119,13 @@ def test_a_replay_completes_what_a_killed_worker_began(
 
 
 def test_a_stale_attempt_writes_nothing(
-    recording: Recording, events: list[Event], slot: Worker
+    recording: Recording, events: list[Event], slot: Slot
 ) -> None:
     job, stale = recording
     stale.record(events[0])
     Job.objects.update(lease_expires="2020-01-01T00:00Z")
     release_expired()
-    taken = claim(slot, "slot 1")
+    taken = take(slot)
     assert taken is not None
     before = rows(job)
     progress = Progress(epoch=1, epochs=4, step=1, steps=8)

@@ -20,11 +20,11 @@ from django.db import connection
 from searchjobs import lifecycle, runfolder, supervisor
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.validation import validate
-from searchjobs.models import Attempt, Job, Worker
-from searchjobs.queueing import Claim, claim, release_expired
+from searchjobs.models import Attempt, Job, Slot
+from searchjobs.queueing import Claim, release_expired
 from searchjobs.states import State
 from searchjobs.supervisor import supervise
-from tests.jobs.conftest import Launch, epochs_of, tiny, told
+from tests.jobs.conftest import Launch, epochs_of, take, tiny, told
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG = 2000
 
 
-def claimed(slot: Worker) -> Claim:
-    taken = claim(slot, "slot 0")
+def claimed(slot: Slot) -> Claim:
+    taken = take(slot)
     assert taken is not None
     return taken
 
@@ -76,7 +76,7 @@ def outcome_of(job: Job) -> str:
 
 
 def test_a_search_is_recorded_epoch_by_epoch_and_succeeds(
-    launched: Launch, slot: Worker
+    launched: Launch, slot: Slot
 ) -> None:
     (job,) = launched(epochs=3)
     supervise(claimed(slot))
@@ -101,7 +101,7 @@ def test_a_search_is_recorded_epoch_by_epoch_and_succeeds(
 
 
 def test_cancel_ends_a_running_search_within_five_seconds(
-    launched: Launch, slot: Worker, user: User
+    launched: Launch, slot: Slot, user: User
 ) -> None:
     (job,) = launched(epochs=LONG)
     with supervised(claimed(slot)) as thread:
@@ -120,7 +120,7 @@ def test_cancel_ends_a_running_search_within_five_seconds(
 
 
 def test_a_search_that_was_killed_and_paused_ends_like_an_undisturbed_one(
-    launched: Launch, slot: Worker, user: User
+    launched: Launch, slot: Slot, user: User
 ) -> None:
     # long enough that a fast machine cannot end it before the pause is heard
     epochs = 100
@@ -154,7 +154,7 @@ def test_a_search_that_was_killed_and_paused_ends_like_an_undisturbed_one(
 
 
 def test_a_search_outlives_a_short_absence_of_the_database(
-    launched: Launch, slot: Worker
+    launched: Launch, slot: Slot
 ) -> None:
     (job,) = launched(epochs=LONG)
     with supervised(claimed(slot)):
@@ -206,7 +206,7 @@ def database_away() -> Iterator[None]:
 
 
 def test_a_worker_that_is_stopped_does_not_wait_for_the_database_to_come_back(
-    launched: Launch, slot: Worker
+    launched: Launch, slot: Slot
 ) -> None:
     (job,) = launched(epochs=LONG)
     stopping = threading.Event()
@@ -223,7 +223,7 @@ def test_a_worker_that_is_stopped_does_not_wait_for_the_database_to_come_back(
 
 
 def test_an_engine_that_tells_faster_than_one_can_record_is_recorded_to_its_end(
-    launched: Launch, slot: Worker, monkeypatch: pytest.MonkeyPatch
+    launched: Launch, slot: Slot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "ORDERS_SECONDS", -1.0)  # one line, then orders
     (job,) = launched(epochs=2)
@@ -234,7 +234,7 @@ def test_an_engine_that_tells_faster_than_one_can_record_is_recorded_to_its_end(
 
 
 def test_a_supervisor_that_lost_its_lease_stops_its_engine_and_writes_no_more(
-    launched: Launch, slot: Worker
+    launched: Launch, slot: Slot
 ) -> None:
     (job,) = launched(epochs=LONG)
     with supervised(claimed(slot)) as thread:
@@ -252,7 +252,7 @@ def test_a_supervisor_that_lost_its_lease_stops_its_engine_and_writes_no_more(
 
 
 def test_a_worker_that_is_stopped_gives_its_job_back_at_once(
-    launched: Launch, slot: Worker
+    launched: Launch, slot: Slot
 ) -> None:
     (job,) = launched(epochs=LONG)
     stopping = threading.Event()
@@ -267,7 +267,7 @@ def test_a_worker_that_is_stopped_gives_its_job_back_at_once(
 
 
 def test_a_crash_of_the_engine_is_told_in_a_sentence(
-    launched: Launch, slot: Worker
+    launched: Launch, slot: Slot
 ) -> None:
     (job,) = launched(epochs=LONG)
     with supervised(claimed(slot)) as thread:
@@ -283,7 +283,7 @@ def test_a_crash_of_the_engine_is_told_in_a_sentence(
 
 
 def test_a_data_set_that_has_gone_is_told_in_the_words_of_the_form(
-    launched: Launch, slot: Worker, tmp_path: Path
+    launched: Launch, slot: Slot, tmp_path: Path
 ) -> None:
     images = np.zeros((40, 8, 8, 3), dtype=np.uint8)
     path = tmp_path / "images.npz"
@@ -301,7 +301,7 @@ def test_a_data_set_that_has_gone_is_told_in_the_words_of_the_form(
 
 
 def test_a_result_that_was_told_but_not_marked_needs_no_second_engine(
-    launched: Launch, slot: Worker, user: User
+    launched: Launch, slot: Slot, user: User
 ) -> None:
     (job,) = launched(epochs=2)
     supervise(claimed(slot))

@@ -77,9 +77,9 @@ def test_a_secret_given_twice_missing_or_empty_stops(tmp_path: Path) -> None:
 
 
 def test_variables_that_nothing_asked_for_are_known_by_name() -> None:
-    known = env(NASWEB_SLOTS="2", NASWEB_SLOT="2", HOME="/")
-    known.integer("NASWEB_SLOTS", 1)
-    assert known.unknown("NASWEB_") == ["NASWEB_SLOT"]
+    known = env(NASWEB_CPU_SLOTS="2", NASWEB_CPU_SLOT="2", HOME="/")
+    known.integer("NASWEB_CPU_SLOTS", 1)
+    assert known.unknown("NASWEB_") == ["NASWEB_CPU_SLOT"]
 
 
 def test_a_postgresql_address_is_taken_apart() -> None:

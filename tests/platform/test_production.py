@@ -70,6 +70,6 @@ def test_the_secret_key_may_stand_in_a_file(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_setting_is_warned_of_with_the_right_name() -> None:
-    done = manage("check", **GIVEN, NASWEB_SLOT="2")
-    assert "NASWEB_SLOT is no setting of nasweb" in done.stderr
-    assert "Did you mean NASWEB_SLOTS?" in done.stderr
+    done = manage("check", **GIVEN, NASWEB_CPU_SLOT="2")
+    assert "NASWEB_CPU_SLOT is no setting of nasweb" in done.stderr
+    assert "Did you mean NASWEB_CPU_SLOTS?" in done.stderr

@@ -112,7 +112,10 @@ def _state_after_the_stop(home: Path) -> object:
             {"DATABASE_URL": "postgresql://me:hidden@127.0.0.1:1/nasweb"},
             "The PostgreSQL of DATABASE_URL cannot be used",
         ),
-        ({"NASWEB_SLOTS": "many"}, "NASWEB_SLOTS is 'many'; set it to a whole number"),
+        (
+            {"NASWEB_CPU_SLOTS": "many"},
+            "NASWEB_CPU_SLOTS is 'many'; set it to a whole number",
+        ),
         ({"PORT": "80000"}, "PORT is '80000'; set it to a whole number from 0 to"),
     ],
 )

@@ -19,14 +19,23 @@ class Command(BaseCommand):
             "--name", default="worker", help="differs among workers of one machine"
         )
         parser.add_argument(
-            "--slots", type=int, default=0, help="jobs at a time; default NASWEB_SLOTS"
+            "--slots", type=int, help="jobs of the CPU at a time (NASWEB_CPU_SLOTS)"
         )
         parser.add_argument(
-            "--queues", default="", help="names, comma-separated; default NASWEB_QUEUES"
+            "--queues", default="", help="names, comma-separated (NASWEB_QUEUES)"
         )
 
     def handle(
-        self, *args: Any, name: str, slots: int, queues: str, **options: Any
+        self,
+        *args: Any,
+        name: str,
+        slots: int | None,
+        queues: str,
+        **options: Any,
     ) -> None:
-        command = worker_command(name=name, slots=slots, queues=queues)
+        if slots is not None:
+            os.environ["NASWEB_CPU_SLOTS"] = str(slots)
+        if queues:
+            os.environ["NASWEB_QUEUES"] = queues
+        command = worker_command(name=name, cpu_slots=slots)
         os.execv(command[0], command)

@@ -19,16 +19,17 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         held = Prefetch("jobs", Job.objects.filter(state__in=HELD).order_by("slot"))
-        workers = Worker.objects.prefetch_related(held, "queues")
+        workers = Worker.objects.prefetch_related(held, "slots")
         for worker in workers:
             age = now - worker.seen
             health = "silent" if age > silent_after() else "alive"
             if worker.drain_requested:
                 health += ", draining"
-            queues = ", ".join(queue.name for queue in worker.queues.all()) or "none"
+            queues = ", ".join(worker.only_queues) or "all that fit"
+            slots = [slot.device_name for slot in worker.slots.all()]
             self.stdout.write(
                 f"{worker.name}: {health}, seen {age.total_seconds():.0f} s ago, "
-                f"{worker.slots} slots on {worker.device}, queues {queues}"
+                f"{len(slots)} slots ({', '.join(slots)}), queues: {queues}"
             )
             for job in worker.jobs.all():
                 self.stdout.write(f"  {job.slot}: {job.uuid} {job.get_state_display()}")
