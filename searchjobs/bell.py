@@ -78,6 +78,9 @@ def _wake(queue: str, slots: int) -> None:
 def _idle_workers(name: str, slots: int) -> list[tuple[str, int]]:
     """Return workers with idle slots for a queue, and how many messages each needs.
 
+    Every such worker is told: one that has just died looks alive until its beat is
+    missed, and a message too many finds no job.
+
     Any idle process of a worker may take a message; where not all of its idle slots
     fit the queue, all of them are woken, so that one that fits is among them.
     """
@@ -96,11 +99,10 @@ def _idle_workers(name: str, slots: int) -> list[tuple[str, int]]:
     found = []
     for worker, members in idle.items():
         fitting = sum(slot.fits(queue) for slot in members)
-        if slots <= 0 or not fitting:
-            continue
-        wanted = min(slots, fitting)
-        found.append((worker, wanted if fitting == len(members) else len(members)))
-        slots -= wanted
+        if fitting == len(members):
+            found.append((worker, min(slots, fitting)))
+        elif fitting:
+            found.append((worker, len(members)))
     return found
 
 
