@@ -41,16 +41,46 @@ class ServerError(Exception):
 
 @dataclass
 class Server:
-    """A server that this process started and owns."""
+    """A server that this process owns; once stopped, it may be started again."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    command: list[str]
+    home: Path
     stop_signal: signal.Signals
-    pid_file: Path
+    ready: Callable[[], bool]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid_file(self) -> Path:
+        return socket_folder(self.home) / f"{self.name}.pid"
+
+    def start(self) -> None:
+        """Start it on the data that it has, and wait until it answers.
+
+        Raises:
+            ServerError: it does not start; one sentence says why.
+        """
+        self.spawn()
+        deadline = time.monotonic() + START_SECONDS
+        while not self.ready():
+            if not self.is_running() or time.monotonic() > deadline:
+                self.stop()
+                output = self._log.read_text(errors="replace")
+                raise ServerError(_why(self.name, self.home, output))
+            time.sleep(0.05)
+
+    def spawn(self) -> None:
+        """Start it and wait for nothing."""
+        with self._log.open("wb" if self.process is None else "ab") as log:
+            self.process = _popen(self.command, log, self.stop_signal)
+        self.pid_file.write_text(str(self.process.pid), encoding="ascii")
+
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def stop(self, seconds: float = 15.0) -> None:
         """Ask it to stop, wait, and kill it if it does not."""
-        if self.process.poll() is None:
+        if self.process is not None and self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
             try:
                 self.process.wait(seconds)
@@ -58,6 +88,10 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self.pid_file.unlink(missing_ok=True)
+
+    @property
+    def _log(self) -> Path:
+        return self.home / "log" / f"{self.name}.log"
 
 
 def socket_folder(home: Path) -> Path:
@@ -95,9 +129,11 @@ def servers(
         _prepare(home)
         try:
             if postgres:
-                started.append(_start_postgres(home, durable=durable))
+                started.append(_postgres(home, durable=durable))
+                started[-1].start()
             if redis:
-                started.append(_start_redis(home))
+                started.append(_redis(home))
+                started[-1].start()
             yield started
         finally:
             for server in reversed(started):
@@ -172,7 +208,7 @@ def _stop_stale(pid_file: Path, names: tuple[str, ...]) -> None:
 # PostgreSQL ----------------------------------------------------------------------
 
 
-def _start_postgres(home: Path, *, durable: bool) -> Server:
+def _postgres(home: Path, *, durable: bool) -> Server:
     data, folder = home / "postgres", socket_folder(home)
     binaries = _postgres_binaries(data)
     _let_through(binaries / "postgres")
@@ -190,9 +226,7 @@ def _start_postgres(home: Path, *, durable: bool) -> Server:
     command = [str(binaries / "postgres"), "-D", str(data)]
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
-    server = _spawn("postgres", command, home, signal.SIGINT)
-    _wait(server, home, lambda: _connects(folder))
-    return server
+    return Server("postgres", command, home, signal.SIGINT, lambda: _connects(folder))
 
 
 def _postgres_binaries(data: Path) -> Path:
@@ -278,7 +312,7 @@ def _connects(folder: Path) -> bool:
 # Redis ---------------------------------------------------------------------------
 
 
-def _start_redis(home: Path) -> Server:
+def _redis(home: Path) -> Server:
     path = socket_folder(home) / "redis.sock"
     path.unlink(missing_ok=True)
     program = _redis_program()
@@ -287,9 +321,7 @@ def _start_redis(home: Path) -> Server:
     # disk or a damaged dump can never keep the site from starting.
     command = [str(program), "--port", "0", "--unixsocket", str(path)]
     command += ["--unixsocketperm", "700", "--save", "", "--appendonly", "no"]
-    server = _spawn("redis", command, home, signal.SIGTERM)
-    _wait(server, home, lambda: _answers(path))
-    return server
+    return Server("redis", command, home, signal.SIGTERM, lambda: _answers(path))
 
 
 def _redis_program() -> Path:
@@ -317,14 +349,6 @@ def _answers(path: Path) -> bool:
 # Processes and users -------------------------------------------------------------
 
 
-def _spawn(name: str, command: list[str], home: Path, stop: signal.Signals) -> Server:
-    with (home / "log" / f"{name}.log").open("wb") as log:
-        process = _popen(command, log, stop)
-    pid_file = socket_folder(home) / f"{name}.pid"
-    pid_file.write_text(str(process.pid), encoding="ascii")
-    return Server(name, process, stop, pid_file)
-
-
 def _popen(
     command: list[str], log: IO[bytes], stop: signal.Signals
 ) -> subprocess.Popen[bytes]:
@@ -338,18 +362,6 @@ def _popen(
         preexec_fn=die_with_parent(stop),
         **_as_service_user(),
     )
-
-
-def _wait(server: Server, home: Path, ready: Callable[[], bool]) -> None:
-    """Wait until the server answers; stop it and say why if it does not."""
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        ended = server.process.poll() is not None
-        if ended or time.monotonic() > deadline:
-            server.stop()
-            log = home / "log" / f"{server.name}.log"
-            raise ServerError(_why(server.name, home, log.read_text(errors="replace")))
-        time.sleep(0.05)
 
 
 def _why(name: str, home: Path, output: str) -> str:

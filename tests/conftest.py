@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from nasweb.embedded import Server
 from searchjobs.models import Membership, Queue, Team
 from tests import servers as real
 from tests.factories import make_queue, make_team, make_user
@@ -29,15 +30,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[None]:
+def servers() -> Iterator[list[Server]]:
     """PostgreSQL and Redis, started once, and only if a test needs them."""
-    with real.databases():
-        yield
+    with real.databases() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(
-    servers: None, django_db_modify_db_settings_parallel_suffix: None
+    servers: list[Server], django_db_modify_db_settings_parallel_suffix: None
 ) -> None:
     """Have the servers before pytest-django makes the test database."""
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @contextmanager
-def databases() -> Iterator[None]:
+def databases() -> Iterator[list[embedded.Server]]:
     """Run PostgreSQL and Redis in a fresh folder; nothing of them stays behind.
 
     ``DATABASE_URL`` or ``REDIS_URL`` of the environment replace one or both.
@@ -45,8 +45,8 @@ def databases() -> Iterator[None]:
             postgres=settings.NASWEB_OWN_POSTGRES,
             redis=settings.NASWEB_OWN_REDIS,
             durable=False,
-        ):
-            yield
+        ) as started:
+            yield started
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

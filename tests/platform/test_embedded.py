@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -44,9 +43,23 @@ def test_a_second_start_finds_the_data_of_the_first(home: Path) -> None:
         assert execute(home, "SELECT answer FROM note") == [(42,)]
 
 
+def test_a_stopped_server_starts_again_on_its_data(home: Path) -> None:
+    with servers(home, redis=False, durable=False) as started:
+        execute(home, "CREATE TABLE note AS SELECT 42 AS answer")
+        (postgres,) = started
+        postgres.stop()
+        assert not postgres.is_running()
+        with pytest.raises(psycopg2.OperationalError):
+            execute(home, "SELECT answer FROM note")
+        postgres.start()
+        assert execute(home, "SELECT answer FROM note") == [(42,)]
+
+
 def test_no_server_outlives_the_block(home: Path) -> None:
     with servers(home, durable=False) as started:
-        processes = [psutil.Process(server.process.pid) for server in started]
+        processes = [
+            psutil.Process(server.process.pid) for server in started if server.process
+        ]
         assert {server.name for server in started} == {"postgres", "redis"}
     assert not any(process.is_running() for process in processes)
     assert not list(embedded.socket_folder(home).glob("*.pid"))
@@ -90,15 +103,11 @@ def test_a_server_that_was_left_running_is_stopped_before_the_next(home: Path) -
     with servers(home, postgres=False):
         pass
     folder = embedded.socket_folder(home)
-    stale = embedded._spawn(
-        "redis",
-        [str(embedded._redis_program()), "--port", "0", "--save", ""],
-        home,
-        signal.SIGTERM,
-    )
+    stale = embedded._redis(home)
+    stale.start()
     assert (folder / "redis.pid").exists()
     with servers(home, postgres=False):
-        assert stale.process.wait(5) is not None
+        wait_until(lambda: not stale.is_running(), seconds=5)
     assert not (folder / "redis.pid").exists()
 
 
