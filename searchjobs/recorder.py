@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
-
-from django.db import transaction
 
 from . import bell
 from .engine.events import (
@@ -20,6 +17,7 @@ from .engine.events import (
     Started,
     StopSuggested,
 )
+from .fencing import StaleAttemptError, fenced
 from .lifecycle import move
 from .models import Architecture, DatasetStatistics, EpochRecord, Job, Run
 from .queueing import Claim
@@ -55,10 +53,6 @@ SUMMARY = (
     "seconds_search",
     "seconds_evaluation",
 )
-
-
-class StaleAttemptError(RuntimeError):
-    """Another attempt holds the job now: this one may write nothing more."""
 
 
 class Recorder:
@@ -237,15 +231,6 @@ class Recorder:
             self._architectures[encoding] = resolve_one(space, encoding)
         return self._architectures[encoding]
 
-    @contextmanager
-    def _fenced(self) -> Iterator[str]:
+    def _fenced(self) -> AbstractContextManager[str]:
         """Open a transaction that holds the job's row; give its state."""
-        with transaction.atomic():
-            held = Job.objects.filter(
-                pk=self.claim.job_id, fence=self.claim.fence, state__in=HELD
-            )
-            states = held.select_for_update(no_key=True).values_list("state", flat=True)
-            found = list(states)
-            if not found:
-                raise StaleAttemptError
-            yield found[0]
+        return fenced(self.claim.job_id, self.claim.fence)

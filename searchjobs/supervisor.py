@@ -20,10 +20,11 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from . import child as engine
 from . import runfolder
 from .engine.events import parse
+from .fencing import StaleAttemptError
 from .lifecycle import move
 from .models import Attempt, Job
 from .queueing import Claim, Orders, end, give_back, read_orders, renew
-from .recorder import Recorder, StaleAttemptError
+from .recorder import Recorder
 from .states import State
 
 logger = logging.getLogger(__name__)

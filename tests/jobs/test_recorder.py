@@ -21,9 +21,10 @@ from searchjobs.engine.events import (
 )
 from searchjobs.engine.search import search
 from searchjobs.engine.validation import validate
+from searchjobs.fencing import StaleAttemptError
 from searchjobs.models import DatasetStatistics, EpochRecord, Job, Run, Slot
 from searchjobs.queueing import release_expired
-from searchjobs.recorder import Recorder, StaleAttemptError
+from searchjobs.recorder import Recorder
 from searchjobs.states import State
 from tests.jobs.conftest import Launch, take, tiny
 

@@ -1,0 +1,36 @@
+"""The fence of an attempt: what is written under it is refused once it is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from django.db import transaction
+
+from .models import Job
+from .states import HELD
+
+
+class StaleAttemptError(RuntimeError):
+    """Another attempt holds the job now: this one may write nothing more."""
+
+
+@contextmanager
+def fenced(job_id: int, fence: int, states: Collection[str] = HELD) -> Iterator[str]:
+    """Open a transaction that holds the job's row; give its state.
+
+    Raises StaleAttemptError if the job has another fence or is in no such state.
+    """
+    with transaction.atomic():
+        rows = Job.objects.filter(pk=job_id, fence=fence, state__in=list(states))
+        found = rows.select_for_update(no_key=True).values_list("state", flat=True)
+        state = next(iter(found), None)
+        if state is None:
+            raise StaleAttemptError
+        yield state
+
+
+def holds(job_id: int, fence: int, states: Collection[str] = HELD) -> bool:
+    """Say, without a lock, whether the attempt of this fence still has the job."""
+    rows = Job.objects.filter(pk=job_id, fence=fence, state__in=list(states))
+    return rows.exists()
