@@ -9,6 +9,8 @@ from django.db.models import Model
 from .models import AuditEvent
 from .permissions import TEAM_PATHS, User, team_id_of
 
+_LONGEST: int = AuditEvent._meta.get_field("object_name").max_length or 0
+
 
 def record(
     actor: User | None,
@@ -32,6 +34,12 @@ def record(
         verb=verb,
         object_type=obj._meta.model_name or "",
         object_id=str(getattr(obj, "uuid", obj.pk)),
+        object_name=name_of(obj)[:_LONGEST],
         before=before,
         after=after,
     )
+
+
+def name_of(obj: Model) -> str:
+    """Return what people call a row: a job by what it runs, others by themselves."""
+    return str(getattr(obj, "title", obj))

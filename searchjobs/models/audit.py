@@ -21,6 +21,11 @@ class AuditEvent(models.Model):
     verb = models.CharField(max_length=40)
     object_type = models.CharField(max_length=40)
     object_id = models.CharField(max_length=60)
+    object_name = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="What people called it then; it may be gone now.",
+    )
     before = models.JSONField(null=True, blank=True)
     after = models.JSONField(null=True, blank=True)
     at = models.DateTimeField(auto_now_add=True, db_index=True)
