@@ -19,7 +19,10 @@ from .orphans import die_with_parent
 #: What a child is given to end after SIGTERM, before SIGKILL.
 GRACE_SECONDS = 2.0
 #: The engine has no business with these.
-SECRETS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CELERY_BROKER_URL")
+SECRETS = (
+    *("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CELERY_BROKER_URL"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+)
 ENGINE = (sys.executable, "-m", "searchjobs.engine")
 
 Engine = subprocess.Popen[bytes]

@@ -78,6 +78,7 @@ def environment(**changes: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "nasweb.settings.test",
         "NASWEB_HOME": str(settings.NASWEB_HOME),
         "NASWEB_RUNS_DIR": str(settings.NASWEB_RUNS_DIR),
+        "NASWEB_ARTEFACTS_DIR": str(settings.NASWEB_ARTEFACTS_DIR),
         "NASWEB_DATA_ROOT": str(settings.NASWEB_DATA_ROOT),
         "DATABASE_URL": database_url(connection.settings_dict),
         "REDIS_URL": settings.REDIS_URL,

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from nasweb.devices import gpus_found
+from nasweb.devices import gpu_likely
 
-from .parsers import Environment, broker_url, database, redis_url
+from .parsers import Environment, artefact_storage, broker_url, database, redis_url
 
 env = Environment(os.environ)
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -18,6 +18,26 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 NASWEB_HOME = env.path("NASWEB_HOME", BASE_DIR / ".nasweb")
 NASWEB_RUNS_DIR = env.path("NASWEB_RUNS_DIR", NASWEB_HOME / "runs")
 NASWEB_DATA_ROOT = env.path("NASWEB_DATA_ROOT", NASWEB_HOME / "data")
+#: What all machines share: checkpoints, prunings and logs, by rows in the database.
+NASWEB_ARTEFACTS_DIR = env.path("NASWEB_ARTEFACTS_DIR", NASWEB_HOME / "artefacts")
+NASWEB_ARTEFACTS_URL = env.text("NASWEB_ARTEFACTS_URL")
+_store_keys = {
+    "access_key": env.secret("AWS_ACCESS_KEY_ID"),
+    "secret_key": env.secret("AWS_SECRET_ACCESS_KEY"),
+    "security_token": env.secret("AWS_SESSION_TOKEN"),
+}
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+    "artefacts": artefact_storage(
+        NASWEB_ARTEFACTS_URL, NASWEB_ARTEFACTS_DIR, _store_keys
+    ),
+}
+#: A worker removes its own folder of a job that ended so long ago, once all files
+#: that matter are in the shared storage.
+NASWEB_KEEP_FOLDERS_HOURS = env.integer("NASWEB_KEEP_FOLDERS_HOURS", 24, most=87_600)
 
 # Jobs -----------------------------------------------------------------------------
 #: A job whose worker has not renewed its lease for so long goes back to its queue.
@@ -31,7 +51,7 @@ NASWEB_QUEUES = env.names("NASWEB_QUEUES")
 #: Slots for jobs of the CPU, beside one slot for each GPU.
 NASWEB_CPU_SLOTS = env.integer(
     "NASWEB_CPU_SLOTS",
-    1 if gpus_found() else max(1, (os.cpu_count() or 1) // 4),
+    1 if gpu_likely() else max(1, (os.cpu_count() or 1) // 4),
     most=256,
 )
 
@@ -74,6 +94,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "searchjobs.leases.reap",
         "schedule": 15.0,
         "options": {"queue": "housekeeping", "expires": 15.0},
+    },
+    "remove checkpoints and files that nobody needs": {
+        "task": "searchjobs.artefacts.retain",
+        "schedule": 60.0,
+        "options": {"queue": "housekeeping", "expires": 60.0},
     },
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -22,6 +23,12 @@ POSTGRES_OPTIONS = frozenset(
     {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"}
 )
 REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+STORE_OPTIONS = frozenset({"endpoint", "region", "addressing"})
+ADDRESSING = frozenset({"auto", "path", "virtual"})
+#: A store that does not answer must not keep an upload for ever: seconds.
+STORE_CONNECT, STORE_READ = 5, 60
+#: A file that is read from a store is kept in memory up to so many bytes.
+STORE_MEMORY = 8 * 2**20
 
 
 class SettingError(ImproperlyConfigured):
@@ -168,6 +175,87 @@ def redis_url(url: str) -> str:
 def broker_url(url: str) -> str:
     """Return the same Redis as Celery writes it (``unix`` is ``redis+socket``)."""
     return url.replace("unix://", "redis+socket://", 1) if url else url
+
+
+def artefact_storage(
+    url: str, folder: Path, keys: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return Django's settings for the storage of artefacts.
+
+    Args:
+        url: ``s3://bucket/prefix?endpoint=https://host:9000&region=eu-west-1``, with
+            ``addressing=path`` or ``virtual`` for stores that ask for one of them;
+            empty: the file system.
+        folder: where files lie if ``url`` is empty.
+        keys: ``access_key``, ``secret_key``, ``security_token``; without them the
+            keys are looked for as AWS's own tools do.
+    """
+    if not url:
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": folder, "allow_overwrite": False},
+        }
+    bucket, prefix, options = _store_address(url)
+    if find_spec("storages") is None or find_spec("boto3") is None:
+        raise SettingError(
+            "NASWEB_ARTEFACTS_URL names an S3 store, and its client is not installed; "
+            "run pip install 'nasweb[s3]', or unset NASWEB_ARTEFACTS_URL."
+        )
+    from botocore.config import Config
+
+    given = {name: key for name, key in (keys or {}).items() if key}
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": bucket,
+            "location": prefix,
+            "endpoint_url": options.get("endpoint"),
+            "region_name": options.get("region"),
+            "file_overwrite": False,
+            "max_memory_size": STORE_MEMORY,
+            "client_config": Config(
+                connect_timeout=STORE_CONNECT,
+                read_timeout=STORE_READ,
+                retries={"total_max_attempts": 3},
+                s3={"addressing_style": options.get("addressing", "auto")},
+            ),
+            **given,
+        },
+    }
+
+
+def _store_address(url: str) -> tuple[str, str, dict[str, str]]:
+    """Return bucket, prefix and options of an S3 address."""
+    example = "s3://bucket/prefix?endpoint=https://host:9000&region=eu-west-1"
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise SettingError(
+            f"NASWEB_ARTEFACTS_URL names no bucket of an S3 store; write {example}, or "
+            "unset it and set NASWEB_ARTEFACTS_DIR to a folder that all machines see."
+        )
+    if "@" in parts.netloc:
+        raise SettingError(
+            "NASWEB_ARTEFACTS_URL holds keys, which would show in logs; give them by "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+    options = dict(parse_qsl(parts.query))
+    strange = sorted(options.keys() - STORE_OPTIONS)
+    if strange:
+        raise SettingError(
+            f"NASWEB_ARTEFACTS_URL has the unknown option {strange[0]!r}; known are "
+            f"{', '.join(sorted(STORE_OPTIONS))}."
+        )
+    if urlsplit(options.get("endpoint", "https:")).scheme not in {"http", "https"}:
+        raise SettingError(
+            f"NASWEB_ARTEFACTS_URL has the endpoint {options['endpoint']!r}; write "
+            "endpoint=https://host:9000."
+        )
+    if options.get("addressing", "auto") not in ADDRESSING:
+        raise SettingError(
+            f"NASWEB_ARTEFACTS_URL has addressing={options['addressing']}; it may be "
+            f"one of {', '.join(sorted(ADDRESSING))}."
+        )
+    return parts.netloc, unquote(parts.path.strip("/")), options
 
 
 def local_secret(path: Path) -> str:

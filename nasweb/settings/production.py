@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import *
-from .base import BASE_DIR, DATABASE_URL, REDIS_URL, env
+from .base import BASE_DIR, DATABASE_URL, REDIS_URL, STORAGES, env
 from .parsers import SettingError
 
 SECRET_KEY = env.secret("SECRET_KEY")
@@ -19,7 +19,7 @@ for _name, _value, _example in (
 
 DEBUG = False
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **STORAGES,
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },

@@ -9,7 +9,16 @@ from pathlib import Path
 from nasweb import embedded
 
 from .base import *
-from .base import DATABASE_URL, REDIS_URL, broker_url, database, env
+from .base import (
+    DATABASE_URL,
+    NASWEB_ARTEFACTS_URL,
+    REDIS_URL,
+    STORAGES,
+    artefact_storage,
+    broker_url,
+    database,
+    env,
+)
 
 # A folder a process: several test runs beside one another do not meet.  A worker or
 # a site that a test starts gets the addresses by environment (tests/servers.py).
@@ -18,6 +27,9 @@ NASWEB_HOME = env.path(
 )
 NASWEB_RUNS_DIR = env.path("NASWEB_RUNS_DIR", NASWEB_HOME / "runs")
 NASWEB_DATA_ROOT = env.path("NASWEB_DATA_ROOT", NASWEB_HOME / "data")
+NASWEB_ARTEFACTS_DIR = env.path("NASWEB_ARTEFACTS_DIR", NASWEB_HOME / "artefacts")
+if not NASWEB_ARTEFACTS_URL:
+    STORAGES = {**STORAGES, "artefacts": artefact_storage("", NASWEB_ARTEFACTS_DIR)}
 
 SECRET_KEY = "for tests only"
 ALLOWED_HOSTS = ["*"]

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from nasweb.settings.parsers import artefact_storage
 from searchjobs.launch import launch
 from searchjobs.models import EpochRecord, Job, Queue, Slot, Team, Worker
 from searchjobs.queueing import Claim, claim
@@ -67,8 +68,18 @@ def told(job: Job) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(autouse=True)
-def _own_runs_folder(tmp_path: Path, settings: Any) -> None:
+def _own_folders(tmp_path: Path, settings: Any) -> None:
     settings.NASWEB_RUNS_DIR = tmp_path / "runs"
+    use_artefacts_folder(settings, tmp_path / "artefacts")
+
+
+def use_artefacts_folder(settings: Any, folder: Path) -> None:
+    """Keep the artefacts of this test in a folder of its own."""
+    settings.NASWEB_ARTEFACTS_DIR = folder
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "artefacts": artefact_storage("", folder),
+    }
 
 
 @pytest.fixture
