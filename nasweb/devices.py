@@ -1,4 +1,8 @@
-"""Count GPUs without importing PyTorch: settings must load in milliseconds."""
+"""Guess whether there is a GPU: settings must load in milliseconds.
+
+How many slots a worker has is decided by ``searchjobs.workers.slots_offered`` alone,
+which asks the driver; this only sets a default.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,10 @@ import os
 from pathlib import Path
 
 
-def gpus_found() -> int:
-    """Return the number of NVIDIA GPUs that this process may use.
-
-    ``CUDA_VISIBLE_DEVICES`` may hide some; it never adds any.
-    """
-    found = len(list(Path("/dev").glob("nvidia[0-9]*")))
+def gpu_likely() -> bool:
+    """Say whether this process may use an NVIDIA GPU, as far as files tell."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return found
-    named = [part for part in visible.split(",") if part.strip() not in ("", "-1")]
-    return min(found, len(named))
+    if visible is not None and visible.strip() in {"", "-1"}:
+        return False
+    devices = Path("/dev")
+    return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()

@@ -8,10 +8,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from searchjobs import gpus
 from searchjobs.models import Membership, Queue, Team
 from searchjobs.workers import queue_for
-
-from .devices import gpus_found
 
 ADMIN = "admin"
 TEAM_NAME, TEAM_SLUG = "Default team", "default"
@@ -20,7 +19,7 @@ TEAM_NAME, TEAM_SLUG = "Default team", "default"
 def make_queues() -> None:
     """Make the queue of the CPU, and that of the GPUs where there are any."""
     queue_for(Queue.Device.CPU)
-    if gpus_found():
+    if gpus.usable():
         queue_for(Queue.Device.GPU)
 
 

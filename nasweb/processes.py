@@ -18,11 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
-
-from nasweb.devices import gpus_found
 from searchjobs.bell import slots_queue
 from searchjobs.orphans import die_with_parent
+from searchjobs.workers import slots_offered
 
 HOUSEKEEPING = "housekeeping"
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "nasweb", "worker")
@@ -38,9 +36,7 @@ def worker_command(*, name: str, cpu_slots: int | None = None) -> list[str]:
     ``NASWEB_CPU_SLOTS`` of the worker's environment; None: as our settings say.
     """
     node = f"{name}@{socket.gethostname()}"
-    slots = gpus_found() + (
-        settings.NASWEB_CPU_SLOTS if cpu_slots is None else cpu_slots
-    )
+    slots = max(1, len(slots_offered(cpu_slots)))
     return [
         *(*CELERY, "--hostname", node, "--pool", "prefork"),
         *("--concurrency", str(slots), "--queues", slots_queue(node)),

@@ -11,11 +11,17 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from billiard import current_process
 from celery import Task, shared_task
-from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_ready,
+    worker_shutting_down,
+)
 from django.conf import settings
 from django.db import Error, connection
 
@@ -29,13 +35,15 @@ HOUSEKEEPING = "housekeeping"
 # set by a signal handler, so it may need no lock.
 _stopping = mmap.mmap(-1, 1)
 _parent = 0
+_name = ""
+_at_work = threading.Lock()  # of a pool process: held while its slot has work
 
 
 @shared_task(name=bell.WAKE, bind=True, ignore_result=True)
 def wake(self: Task) -> None:
     """Claim and run jobs until none is left; a message too many finds none."""
-    slot = getattr(current_process(), "index", 0)
-    workers.work(self.request.hostname, slot, is_stopping)
+    with _at_work:
+        workers.work(self.request.hostname, _number(), is_stopping)
 
 
 @shared_task(name="searchjobs.leases.reap", ignore_result=True, queue=HOUSEKEEPING)
@@ -50,10 +58,38 @@ def is_stopping() -> bool:
     return _stopping[0] == 1 or (_parent != 0 and os.getppid() != _parent)
 
 
+@worker_init.connect
+def _remember_name(sender: Any, **_: Any) -> None:
+    global _name
+    _name = sender.hostname
+
+
 @worker_process_init.connect
-def _remember_parent(**_: Any) -> None:
+def _begin_process(**_: Any) -> None:
+    """Give back what a killed predecessor held: its slot is not idle for the bell.
+
+    In a thread: Celery kills a process that is not up within four seconds, and the
+    database may be away.
+    """
     global _parent
     _parent = os.getppid()
+    threading.Thread(target=_give_back_at_start, name="start", daemon=True).start()
+
+
+def _give_back_at_start() -> None:
+    if not _at_work.acquire(blocking=False):
+        return  # ``work`` begins with the same
+    try:
+        workers.give_back_own(_name, _number())
+    except Error as error:
+        logger.warning("A lost job waits for the end of its lease: %s", error)
+    finally:
+        connection.close()
+        _at_work.release()
+
+
+def _number() -> int:
+    return int(getattr(current_process(), "index", 0))
 
 
 @worker_shutting_down.connect
@@ -63,25 +99,42 @@ def _tell_slots(**_: Any) -> None:
 
 @worker_ready.connect
 def _begin(sender: Any, **_: Any) -> None:
-    if bell.wakes_slots(sender.app.amqp.queues.consume_from):
-        arguments = (sender.hostname,)
-        threading.Thread(target=_beat, args=arguments, name="beat", daemon=True).start()
+    """Begin the beat of a worker that has slots.
 
-
-def _beat(name: str) -> None:
-    """Keep the worker's row fresh for as long as the worker lives.
-
-    A thread, because the pool processes may all be taken for hours by their jobs.
+    In threads, because its pool processes may all be taken for hours by their jobs;
+    and in two, because the driver of a sick GPU may never answer.
     """
-    registered = False
+    if not bell.wakes_slots(sender.app.amqp.queues.consume_from):
+        return
+    name = sender.hostname
+    # Once: the numbers of slots must not change while their jobs run.
+    offered = workers.slots_offered()[: sender.pool.num_processes]
+    registered = threading.Event()
+
+    def beat() -> None:
+        if not (registered.is_set() and workers.seen(name)):
+            workers.register(name, offered)
+            registered.set()
+            queueing.wake_waiting()
+
+    def sample() -> None:
+        if registered.is_set():
+            workers.record_load(name, len(offered))
+
+    for do in (beat, sample):
+        title = do.__name__
+        threading.Thread(target=_repeat, args=[do], name=title, daemon=True).start()
+
+
+def _repeat(do: Callable[[], None]) -> None:
+    """Do it at every beat for as long as this worker lives, whatever fails."""
     while not is_stopping():
         try:
-            if not (registered and workers.seen(name)):
-                workers.register(name)
-                registered = True
-                queueing.wake_waiting()
+            do()
         except Error as error:
             logger.warning("The worker's row could not be renewed: %s", error)
+        except Exception:
+            logger.exception("The beat of this worker has a fault; it goes on")
         finally:
             # Pool processes are forked from this one: leave no connection to them.
             connection.close()

@@ -28,9 +28,7 @@ _store_keys = {
 }
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     "artefacts": artefact_storage(
         NASWEB_ARTEFACTS_URL, NASWEB_ARTEFACTS_DIR, _store_keys
     ),

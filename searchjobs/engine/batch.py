@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
+if TYPE_CHECKING:  # events need the names here, and no PyTorch
+    from torch import Tensor
 
 SetName = Literal["T", "V"]
 Level = Literal["weights", "architecture"]
