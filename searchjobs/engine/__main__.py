@@ -6,9 +6,9 @@
 
 ``run`` writes its events, a line of JSON each, to DIR/events.jsonl and to standard
 output, and a log for people to standard error.  It ends with 0, with 2 if the spec or
-the data set is at fault, with 1 on any other failure, and with 143 when it is told to
-stop (SIGTERM): what the last checkpoint holds is kept, and ``--resume`` goes on from
-there.
+the data set is at fault, with 3 if the disk is full, with 1 on any other failure, and
+with 143 when it is told to stop (SIGTERM): what the last checkpoint holds is kept, and
+``--resume`` goes on from there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-OK, FAULT, WRONG_INPUT = 0, 1, 2
+from .faults import FAULT, NO_SPACE, OK, WRONG_INPUT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,19 +58,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from .eventlog import EventLog
     from .events import Event, Failed, to_line
+    from .faults import explain
     from .problems import SpecError
     from .words import log_line
 
     signal.signal(signal.SIGTERM, _stop)
     out: Path = options.out
-    log = None
+    log: EventLog | None = None
 
     def tell(event: Event) -> None:
         line = to_line(event)
         if log is not None:
-            log.write(line)
-            log.flush()
+            # A checkpoint follows: it may not know an epoch that the file has lost.
+            log.write(line, durable=event.type == "epoch_finished")
         sys.stdout.write(line)
         sys.stdout.flush()
         if said := log_line(event):
@@ -77,19 +80,23 @@ def _run(options: argparse.Namespace) -> int:
             sys.stderr.flush()
 
     def fail(sentence: str, kind: Any, code: int) -> int:
-        event = Failed(sentence=sentence, kind=kind)
-        tell(event)
-        if log is None and out.is_dir():
-            # a folder that is there has a reader: the supervisor's
-            with (out / "events.jsonl").open("a", encoding="utf-8") as file:
-                file.write(to_line(event))
-        sys.stderr.write(f"{sentence}\n")
+        nonlocal log
+        # Whatever cannot be written any more, the exit code is told.
+        with suppress(OSError):
+            if log is None and out.is_dir():
+                # a folder that is there has a reader: the supervisor's
+                log = EventLog(out)
+        with suppress(OSError):
+            tell(Failed(sentence=sentence, kind=kind))
+        with suppress(OSError):
+            sys.stderr.write(f"{sentence}\n")
+            sys.stderr.flush()
         return code
 
     try:
         spec = _read(options.spec, options.seed)
         _prepare(out, spec.to_yaml(), options.resume)
-        log = (out / "events.jsonl").open("a", encoding="utf-8")
+        log = EventLog(out)
         for event in _events(spec, out, options.resume):
             tell(event)
     except SpecError as error:
@@ -99,16 +106,29 @@ def _run(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAULT
     except Exception as error:
-        sentence, kind = _explain(error)
+        sentence, kind = explain(error)
         if kind == "bug":
             import traceback
 
-            traceback.print_exc()
-        return fail(sentence, kind, FAULT)
+            with suppress(OSError):
+                traceback.print_exc()
+        if kind != "disk":
+            return fail(sentence, kind, FAULT)
+        code = fail(sentence, kind, NO_SPACE)
+        _forget_unwritten()
+        return code
     finally:
         if log is not None:
             log.close()
     return OK
+
+
+def _forget_unwritten() -> None:
+    """Drop what the streams hold back: at exit it would fail to be written again, and
+    turn the exit code into another."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _events(spec: Any, out: Path, resume: bool) -> Iterator[Any]:
@@ -150,30 +170,6 @@ def _prepare(out: Path, spec: str, resume: bool) -> None:
         )
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "spec.yaml", spec.encode())
-
-
-def _explain(error: Exception) -> tuple[str, str]:
-    """Return a sentence and the kind of a failure that is not the spec's."""
-    import torch
-
-    from .search import SearchError
-
-    if isinstance(error, SearchError):
-        return str(error), error.kind
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return (
-            "The search ran out of memory. Lower the batch size, the channels or the "
-            "eigenvalue samples, or choose a larger GPU.",
-            "memory",
-        )
-    if isinstance(error, OSError):
-        where = f" at {error.filename}" if error.filename else ""
-        return (
-            f"A file could not be written or read{where}: {error.strerror}. Check the "
-            "free space and the rights of the folder, then resume.",
-            "device",
-        )
-    return f"The engine failed with {type(error).__name__}: {error}", "bug"
 
 
 def _plan(options: argparse.Namespace) -> int:

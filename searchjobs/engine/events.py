@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from .batch import SetName
 
 Table = list[list[float]]
+FaultKind = Literal["spec", "data", "memory", "device", "disk", "diverged", "bug"]
 
 
 class _Event(BaseModel):
@@ -210,7 +211,7 @@ class Failed(_Event):
 
     type: Literal["failed"] = "failed"
     sentence: str
-    kind: Literal["spec", "data", "memory", "device", "diverged", "bug"] = "bug"
+    kind: FaultKind = "bug"
 
 
 Event = (
