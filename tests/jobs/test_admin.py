@@ -55,6 +55,7 @@ def test_a_change_of_a_queue_is_written_down(
         "device": "cpu",
         "paused": "on",
         "pause_reason": "",
+        "min_memory_gib": "0",
         "max_running": "",
     }
     assert admin_client.post(address, data).status_code == 302

@@ -75,7 +75,7 @@ def test_the_status_names_workers_their_jobs_and_what_waits(
     running, _ = launched(seeds=(1, 2))
     take(slot)
     said = call("worker_status")
-    assert f"{slot.name}: alive" in said
+    assert f"{slot.worker.name}: alive" in said
     assert f"slot 0: {running.uuid} starting" in said
     assert "queue cpu: 1 wait, 1 run" in said
 

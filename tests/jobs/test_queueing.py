@@ -153,18 +153,6 @@ def test_many_slots_together_respect_the_limit_of_a_queue(
     assert sum(taken is not None for taken in claims) == 2
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_slot_does_not_wait_for_a_job_that_another_is_taking(
-    launched: Launch, slot: Slot
-) -> None:
-    first, second = launched(seeds=(1, 2))
-    with transaction.atomic():
-        taken = take(slot)
-        assert taken is not None
-        (other,) = in_threads(lambda: take(slot), 1)
-    assert (taken.job_id, other.job_id) == (first.pk, second.pk)
-
-
 def test_a_renewed_lease_does_not_expire(launched: Launch, slot: Slot) -> None:
     launched()
     taken = take(slot)

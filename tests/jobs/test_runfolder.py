@@ -9,7 +9,6 @@ import pytest
 
 from searchjobs import child, runfolder
 from searchjobs.runfolder import LOG_LINES, EventFile, FolderBusyError
-from searchjobs.workers import slot_environment
 
 
 def write(folder: Path, text: str) -> EventFile:
@@ -112,11 +111,3 @@ def test_the_engine_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not {"DATABASE_URL", "SECRET_KEY_FILE", "REDIS_URL"} & found.keys()
     assert found["NASWEB_DATA_ROOT"] == "/data"
     assert found["OMP_NUM_THREADS"] == "3"
-
-
-def test_each_slot_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    given = [slot_environment(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(3)]
-    assert given == ["3", "5", "3"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert "CUDA_VISIBLE_DEVICES" not in slot_environment(0)
