@@ -18,11 +18,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.conf import settings
+
 from searchjobs.bell import slots_queue
 from searchjobs.orphans import die_with_parent
 from searchjobs.workers import slots_offered
 
-HOUSEKEEPING = "housekeeping"
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "nasweb", "worker")
 #: A worker gives its jobs back within seconds: their engines get two to end.
 STOP_SECONDS = 30.0
@@ -45,14 +46,8 @@ def worker_command(*, name: str, cpu_slots: int | None = None) -> list[str]:
 
 
 def housekeeping_command() -> list[str]:
-    """Return the process that keeps time and frees lost jobs.
-
-    It is apart from the workers, whose slots are taken for hours by their jobs.
-    """
-    return [
-        *(*CELERY, "--hostname", f"{HOUSEKEEPING}@%h", "--pool", "solo", "--beat"),
-        *("--queues", HOUSEKEEPING, "--without-mingle", "--without-gossip"),
-    ]
+    """Return the process that keeps time and frees lost jobs, without a broker."""
+    return [sys.executable, str(settings.BASE_DIR / "manage.py"), "housekeeping"]
 
 
 def site_command(host: str, port: int) -> list[str]:

@@ -29,8 +29,6 @@ from . import bell, queueing, workers
 
 logger = logging.getLogger(__name__)
 
-HOUSEKEEPING = "housekeeping"
-
 # One byte that the worker's pool processes share with it (they are forked from it):
 # set by a signal handler, so it may need no lock.
 _stopping = mmap.mmap(-1, 1)
@@ -44,13 +42,6 @@ def wake(self: Task) -> None:
     """Claim and run jobs until none is left; a message too many finds none."""
     with _at_work:
         workers.work(self.request.hostname, _number(), is_stopping)
-
-
-@shared_task(name="searchjobs.leases.reap", ignore_result=True, queue=HOUSEKEEPING)
-def reap() -> None:
-    """Give the jobs of dead workers back, and wake slots for what waits."""
-    queueing.release_expired()
-    queueing.wake_waiting()
 
 
 def is_stopping() -> bool:

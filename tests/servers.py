@@ -172,6 +172,23 @@ def running_worker(
 
 
 @contextmanager
+def running_housekeeping(**changes: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the real housekeeping until the block ends; it is ready on entry."""
+    from nasweb.processes import housekeeping_command
+
+    log = Path(settings.NASWEB_HOME) / "log" / "housekeeping.log"
+    with _child(housekeeping_command(), log, environment(**changes)) as process:
+
+        def ready() -> bool:
+            text = log.read_text(errors="replace")
+            assert process.poll() is None, f"the housekeeping ended:\n{text}"
+            return "Ready for" in text
+
+        wait_until(ready, seconds=60, what="the housekeeping")
+        yield process
+
+
+@contextmanager
 def running_site(**changes: str) -> Iterator[str]:
     """Run the real site on a free port until the block ends; yield its address."""
     from nasweb.processes import site_command
