@@ -25,41 +25,56 @@ SECRETS = (
 )
 ENGINE = (sys.executable, "-m", "searchjobs.engine")
 
-Engine = subprocess.Popen[bytes]
+
+class Engine(subprocess.Popen[bytes]):
+    """The process of an engine; ``folder`` is that of its run."""
+
+    folder: Path
 
 
-def start(spec: Mapping[str, Any], folder: Path, extra: Mapping[str, str]) -> Engine:
+def start(
+    spec: Mapping[str, Any], folder: Path, extra: Mapping[str, str], lock: int
+) -> Engine:
     """Start the engine on a spec; it goes on from the newest checkpoint in folder.
 
     Its events go to ``events.jsonl``, which the supervisor reads; its standard
-    error to ``engine.log``.  ``extra`` is added to its environment: threads, GPU.
+    error to ``engine.log``.
+
+    Args:
+        spec: what it runs.
+        folder: where its files are.
+        extra: variables that are added to its environment: threads, GPUs.
+        lock: descriptor that holds the lock of the folder; the engine inherits it.
     """
-    descriptor = runfolder.lock(folder)
-    try:
-        runfolder.EventFile(folder).drop_torn_line()
-        with runfolder.log_path(folder).open("ab") as log:
-            child = subprocess.Popen(
-                [*ENGINE, "run", "-", "--out", str(folder), "--resume"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env=_environment(extra),
-                pass_fds=(descriptor,),
-                # A Ctrl-C in the terminal is for the worker, which stops us in order.
-                start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGKILL),
-            )
-        runfolder.name_holder(descriptor, child.pid)
-    finally:
-        os.close(descriptor)
+    with runfolder.log_path(folder).open("ab") as log:
+        child = Engine(
+            command(folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            env=_environment({**extra, runfolder.FAMILY: str(folder)}),
+            pass_fds=(lock,),
+            # A Ctrl-C in the terminal is for the worker, which stops us in order.
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
+    child.folder = folder
+    runfolder.name_holder(lock, child.pid)
     assert child.stdin is not None
     with suppress(BrokenPipeError), child.stdin as pipe:
         pipe.write(yaml.safe_dump(dict(spec), sort_keys=False).encode())
     return child
 
 
-def stop(child: Engine) -> None:
+def command(folder: Path) -> list[str]:
+    """Return the command line of an engine; it reads the spec from its input."""
+    return [*ENGINE, "run", "-", "--out", str(folder), "--resume"]
+
+
+def stop(child: Engine | None) -> None:
     """End the child and what it started: SIGTERM, then SIGKILL after the grace."""
+    if child is None:
+        return
     if child.poll() is None:
         child.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -68,10 +83,11 @@ def stop(child: Engine) -> None:
 
 
 def kill(child: Engine) -> None:
-    """End the child and what it started at once."""
+    """End the child and all that it started at once, in whatever group they are."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+    runfolder.kill_family(child.folder)
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:

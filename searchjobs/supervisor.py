@@ -15,14 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import Error, close_old_connections
 
+from . import artefacts, runfolder
 from . import child as engine
-from . import runfolder
 from .engine.events import parse
 from .fencing import StaleAttemptError
 from .lifecycle import move
 from .models import Attempt, Job
+from .outage import database_is_away
+from .publishing import Publisher
 from .queueing import Claim, Orders, end, give_back, read_orders, renew
 from .recorder import Recorder
 from .states import State
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
 ORDERS_SECONDS = 1.0
 LOG_SECONDS = 3.0
+#: What an ended attempt may take to publish its last files; and if somebody waits.
+PUBLISH_SECONDS, PUBLISH_SHORTLY = 120.0, 5.0
 Outcome = Attempt.Outcome
 #: Signals by which others end an engine: memory ran out, the machine goes down.
 #: The job is not to blame at once; it gets another attempt.
@@ -55,9 +59,6 @@ def supervise(
         _Attempt(claim, stopping).run()
     except StaleAttemptError:
         logger.warning("Job %s went to another worker", claim.job_uuid)
-    except (OperationalError, InterfaceError):
-        logger.exception("The database is away; job %s is left", claim.job_uuid)
-        close_old_connections()
     except runfolder.FolderBusyError as error:
         end(job, fence, State.FAILED, Outcome.FAILED, error=str(error))
     except OSError as error:
@@ -68,12 +69,20 @@ def supervise(
         logger.exception("Job %s", claim.job_uuid)
         end(job, fence, State.FAILED, Outcome.FAILED, error=sentence)
     except Exception as error:
+        if database_is_away(error):
+            logger.exception("The database is away; job %s is left", claim.job_uuid)
+            close_old_connections()
+            return
         sentence = (
             f"The worker could not record the search ({type(error).__name__}). Queue "
             "the job again; if it comes back, report it with the worker's log."
         )
         logger.exception("Job %s", claim.job_uuid)
         end(job, fence, State.FAILED, Outcome.FAILED, error=sentence)
+
+
+class _EndedError(Exception):
+    """The attempt ended before its engine began."""
 
 
 @dataclass
@@ -86,14 +95,24 @@ class _Attempt:
     def run(self) -> None:
         self.folder = runfolder.folder_of(self.claim.job_uuid)
         self.recorder = Recorder(self.claim)
+        self.publisher = Publisher(self.claim, self.folder)
         self.events = runfolder.EventFile(self.folder)
         self.renewed = time.monotonic()
         for line in self.events.unread():
-            self.recorder.replay(parse(line))
+            event = parse(line)
+            self.recorder.replay(event)
+            self.publisher.hear(event, again=True)
         if self.recorder.finished:
             # The last worker died between the result and the word "succeeded".
             self.recorder.enter_running()
             self._end(State.SUCCEEDED, Outcome.SUCCEEDED)
+            return
+        try:
+            self._fetch()
+        except artefacts.StorageAwayError as error:
+            self._pause(str(error))
+            return
+        except _EndedError:
             return
         process = engine.start(self.claim.spec, self.folder, _environment(self.claim))
         try:
@@ -101,18 +120,34 @@ class _Attempt:
         finally:
             engine.kill(process)
 
+    def _fetch(self) -> None:
+        """Bring the newest checkpoint if another machine has made it."""
+
+        def meanwhile() -> None:
+            if self._obey(self._orders(), None):
+                raise _EndedError
+
+        found = artefacts.fetch(
+            *(self.claim.job_id, self.folder, self.claim.files_from, meanwhile)
+        )
+        if found:
+            logger.info("Job %s goes on from epoch %d", self.claim.job_uuid, found)
+
     def _watch(self, process: engine.Engine) -> None:
         while True:
             code = process.poll()  # before reading: nothing comes after the end
             try:
                 told_all = self._relay(ORDERS_SECONDS)
+                self.publisher.tick()
                 orders = self._orders()
                 if self._obey(orders, process):
                     return
                 if code is not None and told_all:
                     self._conclude(code)
                     return
-            except (OperationalError, InterfaceError):
+            except Error as error:
+                if not database_is_away(error):
+                    raise
                 close_old_connections()
                 away = time.monotonic() - self.renewed
                 logger.warning("The database is away for %.0f s", away)
@@ -132,7 +167,9 @@ class _Attempt:
         for number, line in enumerate(self.events.unread()):
             if number and time.monotonic() > until:
                 return False
-            self.recorder.record(parse(line))
+            event = parse(line)
+            self.recorder.record(event)
+            self.publisher.hear(event)
         if self._is_due("log", LOG_SECONDS):
             self._keep_log()
         return True
@@ -146,13 +183,13 @@ class _Attempt:
             return read_orders(self.claim.job_id, self.claim.fence)
         return Orders()
 
-    def _obey(self, orders: Orders, process: engine.Engine) -> bool:
-        """Do what is asked; True if the attempt is over."""
+    def _obey(self, orders: Orders, process: engine.Engine | None) -> bool:
+        """Do what is asked; True if the attempt is over.  No process: none yet."""
         if orders.lost:
             raise StaleAttemptError
         if orders.cancel:
             engine.stop(process)
-            self._end(State.CANCELLED, Outcome.CANCELLED)
+            self._end(State.CANCELLED, Outcome.CANCELLED, seconds=PUBLISH_SHORTLY)
             return True
         if orders.pause and self.recorder.started:
             # From a plain "running" if the request came while the engine started.
@@ -164,6 +201,7 @@ class _Attempt:
         if self.stopping():
             engine.stop(process)
             self._relay()
+            self._publish_rest(PUBLISH_SHORTLY)
             give_back(
                 self.claim.job_id,
                 self.claim.fence,
@@ -181,6 +219,7 @@ class _Attempt:
         number = -code if code < 0 else code - 128
         if not self.recorder.failure and number in KILLED_FROM_OUTSIDE:
             self._keep_log()
+            self._publish_rest(PUBLISH_SECONDS)
             give_back(
                 self.claim.job_id,
                 self.claim.fence,
@@ -201,9 +240,37 @@ class _Attempt:
             return last
         return f"The engine {how}; its log says more."
 
-    def _end(self, state: str, outcome: str, error: str = "") -> None:
+    def _end(
+        self,
+        state: str,
+        outcome: str,
+        error: str = "",
+        *,
+        seconds: float = PUBLISH_SECONDS,
+    ) -> None:
         self._keep_log()
+        self._publish_rest(seconds)
         end(self.claim.job_id, self.claim.fence, state, outcome, error=error)
+
+    def _pause(self, sentence: str) -> None:
+        """Pause the job for a reason that a person has to see to."""
+        self.recorder.enter_running()
+        move(self.claim.job_id, State.PAUSING, fence=self.claim.fence, error=sentence)
+        self._end(State.PAUSED, Outcome.INTERRUPTED, sentence, seconds=PUBLISH_SHORTLY)
+
+    def _publish_rest(self, seconds: float) -> None:
+        """Publish log and last files while the lease is ours; if that fails, the
+        worker does it later (``retention``)."""
+
+        def meanwhile() -> None:
+            nonlocal until
+            if self._orders().lost:
+                raise StaleAttemptError
+            if self.stopping():
+                until = min(until, time.monotonic() + PUBLISH_SHORTLY)
+
+        until = time.monotonic() + seconds
+        self.publisher.finish(lambda: time.monotonic() < until, meanwhile)
 
     def _keep_log(self) -> None:
         path = runfolder.log_path(self.folder)
