@@ -15,6 +15,7 @@ urlpatterns = [
     path("compare/", include("nasweb.pages.compare")),
     path("live/", include("nasweb.live")),
     path("queues/", include("nasweb.pages.queues")),
+    path("installation/", include("nasweb.pages.installation")),
     path("accounts/", include(accounts.urlpatterns)),
     path("teams/switch/", accounts.switch_team, name="team-switch"),
     path("admin/", admin.site.urls),

@@ -3,7 +3,6 @@ it, and change what people call it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,8 +18,9 @@ from .engine.problems import Problem, SpecError
 from .engine.seeds import seeds_problem
 from .engine.spec import SearchSpec
 from .engine.validation import validate
+from .job_control import end_of_line, misfit
 from .models import Experiment, Job, Queue, Run, Slot, Team
-from .permissions import User, can_view, require_act, require_launch
+from .permissions import User, can_hurry, can_view, require_act, require_launch
 from .states import State
 from .workers import Device, queue_for
 
@@ -60,7 +60,7 @@ def launch(
         spec: settings; the rest is filled with defaults.  Its seed is ignored.
         seeds: one run each.
         queue: None: the queue that fits the spec's device.
-        priority: of the jobs in their queue.
+        priority: of the jobs in their queue; more than normal is for maintainers.
         tags: to find it again.
         notes: for people.
 
@@ -71,6 +71,7 @@ def launch(
     require_launch(actor, team)
     author = int(actor.pk)  # type: ignore[arg-type]
     checked = _check(name, spec, seeds, tags)
+    _check_priority(actor, team, priority)
     chosen = _queue(checked, queue)
     planned = plan(checked)
     with transaction.atomic():
@@ -84,7 +85,7 @@ def launch(
             notes=notes,
             author_id=author,
         )
-        position = time.time_ns() // 1_000_000  # room between for later reordering
+        position = end_of_line()
         jobs = Job.objects.bulk_create(
             Job(
                 team=team,
@@ -196,15 +197,20 @@ def _label_problems(name: str, tags: Sequence[str]) -> list[Problem]:
     return problems
 
 
+def _check_priority(actor: User, team: Team, priority: int) -> None:
+    if priority > Job.Priority.NORMAL and not can_hurry(actor, team):
+        sentence = (
+            "Only maintainers of the team launch at high priority: choose normal, or "
+            "ask one of them."
+        )
+        raise SpecError([Problem("priority", sentence)])
+
+
 def _queue(spec: SearchSpec, wanted: Queue | None) -> Queue:
     """Return the wanted queue if it fits the spec's device, else one that does."""
     device = spec.compute.device
     if wanted is not None:
-        if device not in {"auto", wanted.device}:
-            sentence = (
-                f"The queue {wanted} is for the {wanted.get_device_display()}, but the "
-                f"spec asks for the device {device}; change one of them."
-            )
+        if sentence := misfit(device, wanted):
             raise SpecError([Problem("queue", sentence)])
         return wanted
     if device == Device.GPU:

@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
 
 from .models import (
+    Artefact,
     Attempt,
     AuditEvent,
     DatasetStatistics,
@@ -36,6 +37,7 @@ TEAM_PATHS: dict[type[Model], str] = {
     Job: "team",
     AuditEvent: "team",
     Attempt: "job__team",
+    Artefact: "job__team",
     Run: "experiment__team",
     EpochRecord: "run__experiment__team",
     DatasetStatistics: "run__experiment__team",
@@ -71,6 +73,11 @@ def can_view(user: User, obj: Model) -> bool:
 def can_launch(user: User, team: Team) -> bool:
     """Say whether the user may launch experiments for the team."""
     return _is_superuser(user) or role_in(user, team) in {Role.MEMBER, Role.MAINTAINER}
+
+
+def can_hurry(user: User, team: Team) -> bool:
+    """Say whether the user may launch at more than normal priority for the team."""
+    return _is_superuser(user) or role_in(user, team) == Role.MAINTAINER
 
 
 def can_act(user: User, obj: Job | Experiment) -> bool:
@@ -114,9 +121,14 @@ def require_act(user: User, obj: Job | Experiment) -> None:
         )
 
 
+def is_administrator(user: User) -> bool:
+    """Say whether the user maintains the installation."""
+    return _is_superuser(user)
+
+
 def require_administrator(user: User, to_do: str) -> None:
     """Raise PermissionDenied, with a sentence, unless the user is a superuser."""
-    if not _is_superuser(user):
+    if not is_administrator(user):
         raise PermissionDenied(f"Only an administrator may {to_do}; ask one of them.")
 
 

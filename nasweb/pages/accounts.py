@@ -42,7 +42,8 @@ def switch_team(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("login/", log_in, name="login"),
-    path("logout/", auth.LogoutView.as_view(), name="logout"),
+    # Who is out already is sent to the log-in page like everybody who leaves.
+    path("logout/", login_not_required(auth.LogoutView.as_view()), name="logout"),
     path(
         "password/",
         auth.PasswordChangeView.as_view(

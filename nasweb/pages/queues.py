@@ -1,21 +1,20 @@
-"""Queues: who waits for what, what each worker does; admins pause and resume."""
+"""Queues: who waits for what, what each worker does.  What administrators do there
+stands in ``installation``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import messages
 from django.db.models import Count, F, Prefetch, Q, Window
 from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import render
 from django.urls import path
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from nasweb import access
-from searchjobs import queue_control
 from searchjobs.models import Job, Queue, Worker
 from searchjobs.states import HELD, State
 from searchjobs.workers import silent_after
@@ -114,25 +113,4 @@ def _waiting() -> Any:
     )
 
 
-@require_POST
-def pause(request: HttpRequest, name: str) -> HttpResponse:
-    """Let slots take nothing more from a queue; what runs goes on."""
-    queue = get_object_or_404(Queue, name=name)
-    queue_control.pause(request.user, queue, request.POST.get("reason", "").strip())
-    messages.success(request, f"The queue {name} is paused; what runs goes on.")
-    return redirect("queues:list")
-
-
-@require_POST
-def resume(request: HttpRequest, name: str) -> HttpResponse:
-    """Open a paused queue again and wake its slots."""
-    queue_control.resume(request.user, get_object_or_404(Queue, name=name))
-    messages.success(request, f"The queue {name} is open.")
-    return redirect("queues:list")
-
-
-urlpatterns = [
-    path("", index, name="list"),
-    path("<slug:name>/pause/", pause, name="pause"),
-    path("<slug:name>/resume/", resume, name="resume"),
-]
+urlpatterns = [path("", index, name="list")]

@@ -31,7 +31,9 @@ from nasweb.runs.words import compact, per_cent
 from searchjobs import benchmark, lifecycle
 from searchjobs.engine.contracts import methods, selections
 from searchjobs.models import Job, Run
-from searchjobs.permissions import can_act
+from searchjobs.permissions import can_act, require_act
+from searchjobs.restart import UNCONFIRMED
+from searchjobs.restart import restart as start_again
 from searchjobs.states import HELD, TERMINAL, State
 
 MOST_EPOCHS = 200
@@ -143,7 +145,7 @@ def epochs(request: HttpRequest, uuid: UUID) -> JsonResponse:
     return response
 
 
-def _action(verb: Callable[[Any, Job], None], done: str) -> Any:
+def _action(verb: Callable[[Any, Job], bool], done: str) -> Any:
     """Make the view of a verb: post, act, say what happened, go back to the run."""
 
     @require_POST
@@ -164,6 +166,18 @@ cancel = _action(lifecycle.cancel, "The run is being cancelled; what it found st
 pause = _action(lifecycle.request_pause, "The run pauses at its next checkpoint.")
 resume = _action(lifecycle.resume, "The run is in its queue again.")
 requeue = _action(lifecycle.requeue, "The run gets another try from its checkpoint.")
+again = _action(start_again, "The run starts again from its first epoch.")
+
+
+@require_POST
+def restart(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Queue a run again from the start, once its person has said that they mean it."""
+    if request.POST.get("confirm") == "yes":
+        return again(request, uuid)  # type: ignore[no-any-return]
+    run = access.run_or_404(request, uuid)
+    require_act(request.user, run.job)
+    messages.error(request, UNCONFIRMED)
+    return redirect("runs:detail", uuid=uuid)
 
 
 def _plain_tab(
@@ -325,4 +339,5 @@ urlpatterns = [
     path("<uuid:uuid>/pause/", pause, name="pause"),
     path("<uuid:uuid>/resume/", resume, name="resume"),
     path("<uuid:uuid>/requeue/", requeue, name="requeue"),
+    path("<uuid:uuid>/restart/", restart, name="restart"),
 ]

@@ -44,6 +44,12 @@ def share_done(run: Run) -> float:
 def waiting(run: Run) -> str:
     """Say why there is nothing to draw before the first epoch is finished."""
     job = run.job
+    if job.state == State.QUEUED and job.held:
+        why = f" (“{job.hold_reason}”)" if job.hold_reason else ""
+        return (
+            f"An administrator holds the run back{why}: no slot takes it until it is "
+            "released."
+        )
     if job.state == State.QUEUED:
         return (
             f"The run waits in queue {job.queue.name}. The charts begin when its first "
@@ -64,6 +70,8 @@ def _label(run: Run) -> str:
     job = run.job
     if job.cancel_requested and job.state in HELD:
         return "cancelling"
+    if job.held and job.state == State.QUEUED:
+        return "held"
     return str(State(job.state).label)
 
 

@@ -74,7 +74,11 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True
+# A worker whose Redis is away goes on with its jobs, and tries to connect for ever.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# With jobs that last hours, a reduced count would let idle slots wait as long.
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 # A page that wakes a slot while Redis is away goes on at once: the beat wakes again.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 1,
@@ -82,23 +86,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "interval_step": 0.2,
     "interval_max": 0.5,
     "socket_connect_timeout": 2,
+    "socket_keepalive": True,
 }
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TIMEZONE = "UTC"
-CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"  # in memory: the schedule is static
-CELERY_BEAT_SCHEDULE = {
-    "give lost jobs back to their queue": {
-        "task": "searchjobs.leases.reap",
-        "schedule": 15.0,
-        "options": {"queue": "housekeeping", "expires": 15.0},
-    },
-    "remove checkpoints and files that nobody needs": {
-        "task": "searchjobs.artefacts.retain",
-        "schedule": 60.0,
-        "options": {"queue": "housekeeping", "expires": 60.0},
-    },
-}
+CELERY_TASK_DEFAULT_QUEUE = "nobody"  # a task of ours always names its queue
 
 # Django ---------------------------------------------------------------------------
 DEBUG = env.boolean("NASWEB_DEBUG", default=False)
@@ -123,8 +115,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    # Every view needs a log-in unless it says `login_not_required`.
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "nasweb.login_required.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",

@@ -52,7 +52,7 @@ def test_an_open_queue_wakes_slots_for_what_waits(
     launched(seeds=(1, 2))
     queue_control.pause(admin_user, cpu_queue)
     sent: list[tuple[str, int]] = []
-    monkeypatch.setattr(bell, "_send", lambda queue, slots: sent.append((queue, slots)))
+    monkeypatch.setattr(bell, "_wake", lambda queue, slots: sent.append((queue, slots)))
     with django_capture_on_commit_callbacks(execute=True):
         assert queue_control.resume(admin_user, cpu_queue)
     assert sent == [("cpu", 2)]

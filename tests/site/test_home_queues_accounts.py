@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from nasweb.pages import queues
-from searchjobs.models import AuditEvent, Job, Queue, Team, Worker
+from searchjobs.models import AuditEvent, Job, Queue, Slot, Team, Worker
 from tests.factories import PASSWORD
 from tests.site.factories import digits_spec, make_run
 
@@ -23,9 +23,12 @@ ClientFor = Callable[[User], Client]
 def make_worker(queue: Queue, seconds_ago: int = 0, slots: int = 2) -> Worker:
     seen = timezone.now() - timedelta(seconds=seconds_ago)
     worker = Worker.objects.create(
-        name=f"node{seconds_ago}", slots=slots, device="CPU", started=seen, seen=seen
+        name=f"node{seconds_ago}", only_queues=[queue.name], started=seen, seen=seen
     )
-    worker.queues.add(queue)
+    Slot.objects.bulk_create(
+        Slot(worker=worker, number=number, device=queue.device)
+        for number in range(slots)
+    )
     return worker
 
 
@@ -138,7 +141,7 @@ def test_an_admin_pauses_a_queue_with_a_reason_and_opens_it_again(
     cpu_queue: Queue, client_for: ClientFor
 ) -> None:
     client = client_for(User.objects.create_superuser("root"))
-    where = f"/queues/{cpu_queue.name}"
+    where = f"/installation/queues/{cpu_queue.name}"
     html = client.post(f"{where}/pause/", {"reason": "new driver"}, follow=True)
     assert "“new driver”" in html.content.decode()
     cpu_queue.refresh_from_db()

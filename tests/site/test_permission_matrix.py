@@ -6,15 +6,17 @@ A new address without a line fails ``test_every_address_has_a_line``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
-from searchjobs.models import Membership, Queue, Run, Team
+from searchjobs.models import Membership, Queue, Run, Slot, Team, Worker
 from tests.factories import make_user
 from tests.site.factories import make_run
 
@@ -42,6 +44,7 @@ class Line:
     admin: int | None = None
     about: str = ""
     other_method: int = 405
+    other_admin: int | None = None
 
     def expected(self, role: str) -> Any:
         if role == "admin" and self.admin is not None:
@@ -57,7 +60,27 @@ def page(about: str = "") -> Line:
 
 def act(about: str) -> Line:
     """The author, maintainers and administrators may do it."""
-    return Line("post", LOG_IN, DENIED, DENIED, MOVED, MISSING, about=about)
+    return Line("post", DENIED, DENIED, DENIED, MOVED, MISSING, about=about)
+
+
+def sealed(about: str = "") -> Line:
+    """A page that does not exist for anybody but administrators."""
+    return Line(
+        "get", LOG_IN, *[MISSING] * 4, OK, about, other_method=MISSING, other_admin=405
+    )
+
+
+def control(about: str) -> Line:
+    """A verb of theirs."""
+    return Line(
+        "post",
+        DENIED,
+        *[MISSING] * 4,
+        MOVED,
+        about,
+        other_method=MISSING,
+        other_admin=405,
+    )
 
 
 LINES = {
@@ -71,9 +94,9 @@ LINES = {
     "experiments:new": Line(
         "get", LOG_IN, DENIED, OK, OK, OK, other_method=OK
     ),  # a stranger launches for their own team; POST shows the faults
-    "experiments:new-form": Line("post", LOG_IN, DENIED, OK, OK, OK),
-    "experiments:new-preview": Line("post", LOG_IN, DENIED, OK, OK, OK),
-    "experiments:new-yaml": Line("post", LOG_IN, DENIED, OK, OK, OK),
+    "experiments:new-form": Line("post", DENIED, DENIED, OK, OK, OK),
+    "experiments:new-preview": Line("post", DENIED, DENIED, OK, OK, OK),
+    "experiments:new-yaml": Line("post", DENIED, DENIED, OK, OK, OK),
     "runs:detail": page("run"),
     "runs:architecture": page("run"),
     "runs:log": page("run"),
@@ -84,19 +107,38 @@ LINES = {
     "runs:pause": act("run"),
     "runs:resume": act("run"),
     "runs:requeue": act("run"),
+    "runs:restart": act("run"),
     "compare:index": page(),
     "queues:list": page(),
-    "queues:pause": Line(
-        "post", LOG_IN, DENIED, DENIED, DENIED, DENIED, MOVED, about="queue"
+    "installation:index": sealed(),
+    "installation:audit": sealed(),
+    "installation:usage": sealed(),
+    "installation:queue-new": Line(
+        "get", LOG_IN, *[MISSING] * 4, OK, other_method=MISSING, other_admin=422
     ),
-    "queues:resume": Line(
-        "post", LOG_IN, DENIED, DENIED, DENIED, DENIED, MOVED, about="queue"
-    ),
+    "installation:queue": sealed("queue"),
+    "installation:workers": sealed(),
+    "installation:job": sealed("job"),
+    **{
+        f"installation:{what}-{verb}": control(what)
+        for what, verbs in {
+            "queue": ("pause", "resume", "delete"),
+            "worker": ("drain", "undrain", "forget"),
+            "slot": ("drain", "undrain"),
+            "job": (
+                *("cancel", "pause", "resume", "requeue", "restart"),
+                *("hold", "release", "priority", "move", "place", "up", "down"),
+            ),
+        }.items()
+        for verb in verbs
+    },
+    "installation:queue-limits": control("queue"),
+    "installation:queue-edit": replace(control("queue"), admin=422),
     "login": Line("get", OK, MOVED, MOVED, MOVED, MOVED, other_method=MOVED),
     "logout": Line("post", MOVED, MOVED, MOVED, MOVED, MOVED),
     "password_change": Line("get", LOG_IN, OK, OK, OK, OK, other_method=OK),
     "password_change_done": page(),
-    "team-switch": Line("post", LOG_IN, MOVED, MOVED, MOVED, MOVED),
+    "team-switch": Line("post", DENIED, MOVED, MOVED, MOVED, MOVED),
     "healthz": Line("get", OK, OK, OK, OK, OK),
 }
 #: Tested with their own means: a stream does not end, and Django's own pages.
@@ -112,13 +154,26 @@ def run(user: User, team: Team, cpu_queue: Queue) -> Run:
 
 def address(name: str, run: Run) -> str:
     about = LINES[name].about
-    given = {
-        "": [],
-        "run": [run.uuid],
-        "experiment": [run.experiment.uuid],
-        "queue": [run.job.queue.name],
-    }[about]
-    return reverse(name, args=given)
+    given: dict[str, Callable[[], list[Any]]] = {
+        "": list,
+        "run": lambda: [run.uuid],
+        "experiment": lambda: [run.experiment.uuid],
+        "queue": lambda: [run.job.queue.name],
+        "job": lambda: [run.job.uuid],
+        "worker": lambda: [slot_of(run).worker_id],
+        "slot": lambda: [slot_of(run).pk],
+    }
+    return reverse(name, args=given[about]())
+
+
+def slot_of(run: Run) -> Slot:
+    """Return the slot that runs it: a silent worker's, made when it is first asked."""
+    now = timezone.now()
+    worker, _ = Worker.objects.get_or_create(
+        name="worker@here",
+        defaults={"started": now, "seen": now - timedelta(hours=1)},
+    )
+    return Slot.objects.get_or_create(worker=worker, number=0)[0]
 
 
 def person_of(role: str, team: Team, author: User, stranger: User) -> User | None:
@@ -153,15 +208,21 @@ def test_each_role_gets_its_answers(
     assert wrong == {}
 
 
+@pytest.mark.parametrize("role", ["author", "admin"])
 def test_the_wrong_method_is_refused(
-    run: Run, client_for: ClientFor, user: User
+    role: str, run: Run, client_for: ClientFor, user: User
 ) -> None:
-    client = client_for(user)
+    client = client_for(
+        user if role == "author" else User.objects.create_superuser("r")
+    )
     wrong = {}
     for name, line in LINES.items():
         other = "get" if line.method == "post" else "post"
         answer = getattr(client, other)(address(name, run))
-        if answer.status_code != line.other_method:
+        expected = line.other_method
+        if role == "admin" and line.other_admin is not None:
+            expected = line.other_admin
+        if answer.status_code != expected:
             wrong[name] = answer.status_code
     assert wrong == {}
 

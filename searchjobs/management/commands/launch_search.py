@@ -14,7 +14,9 @@ from searchjobs.engine.problems import SpecError
 from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.validation import load_yaml
 from searchjobs.launch import launch
-from searchjobs.models import Queue, Team
+from searchjobs.models import Job, Queue, Team
+
+_PRIORITIES = {priority.label: priority.value for priority in Job.Priority}
 
 
 class Command(BaseCommand):
@@ -27,6 +29,12 @@ class Command(BaseCommand):
         parser.add_argument("--name", help="of the experiment; else the file's name")
         parser.add_argument("--seeds", help="1, 2, 3 or 1-5; else the seed of the spec")
         parser.add_argument("--queue", help="else the one that fits the spec's device")
+        parser.add_argument(
+            "--priority",
+            choices=sorted(_PRIORITIES),
+            default=Job.Priority.NORMAL.label,
+            help="high is for maintainers of the team",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         path: Path = options["spec"]
@@ -50,7 +58,15 @@ class Command(BaseCommand):
             spec = load_yaml(text)
             seeds = parse_seeds(options["seeds"]) if options["seeds"] else [spec.seed]
             name = options["name"] or path.stem
-            experiment = launch(user, team, name, spec, seeds, queue=queue)
+            experiment = launch(
+                user,
+                team,
+                name,
+                spec,
+                seeds,
+                queue=queue,
+                priority=_PRIORITIES[options["priority"]],
+            )
         except (SpecError, PermissionDenied) as error:
             raise CommandError(str(error)) from None
         for run in experiment.runs.select_related("job__queue"):
