@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from . import launcher, parallel
+    from .collectives import PartnerLostError
     from .eventlog import EventLog
     from .events import Event, Failed, to_line
     from .faults import explain
@@ -65,6 +67,9 @@ def _run(options: argparse.Namespace) -> int:
     from .words import log_line
 
     signal.signal(signal.SIGTERM, _stop)
+    if parallel.is_one_of_several():
+        launcher.end_at_once_on_signals()
+    leads = parallel.leads_here()
     out: Path = options.out
     log: EventLog | None = None
 
@@ -81,6 +86,8 @@ def _run(options: argparse.Namespace) -> int:
 
     def fail(sentence: str, kind: Any, code: int) -> int:
         nonlocal log
+        if launcher.tell_fault(sentence, kind, code):
+            return code
         # Whatever cannot be written any more, the exit code is told.
         with suppress(OSError):
             if log is None and out.is_dir():
@@ -95,12 +102,27 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         spec = _read(options.spec, options.seed)
-        _prepare(out, spec.to_yaml(), options.resume)
-        log = EventLog(out)
+        if leads:
+            _prepare(out, spec.to_yaml(), options.resume)
+        if spec.compute.devices > 1 and not parallel.is_one_of_several():
+            parallel.require_devices(spec.compute)
+            launcher.run_several(_again(options), spec.compute.devices)
+            return OK
+        if leads:
+            log = EventLog(out)
         for event in _events(spec, out, options.resume):
-            tell(event)
+            if leads:
+                tell(event)
+        parallel.leave()
     except SpecError as error:
         return fail(str(error), "spec", WRONG_INPUT)
+    except launcher.SeveralFailedError as error:
+        if error.kind:
+            return fail(str(error), error.kind, error.code)
+        sys.stderr.write(f"{error}\n")
+        return error.code
+    except PartnerLostError:
+        return launcher.PARTNER_LOST
     except BrokenPipeError:
         # Whoever listened is gone; the events are in the file.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -131,6 +153,13 @@ def _forget_unwritten() -> None:
         os.dup2(nowhere, stream.fileno())
 
 
+def _again(options: argparse.Namespace) -> list[str]:
+    """Return the arguments of the same run for one of several processes."""
+    out: Path = options.out
+    arguments = ["run", str(out / "spec.yaml"), "--out", str(out)]
+    return [*arguments, "--resume"] if options.resume else arguments
+
+
 def _events(spec: Any, out: Path, resume: bool) -> Iterator[Any]:
     from .search import search
 
@@ -155,7 +184,8 @@ def _read(path: Path, seed: str | None = None) -> Any:
 
 
 def _prepare(out: Path, spec: str, resume: bool) -> None:
-    from .checkpoint import newest_first, write_whole
+    from .checkpoint import newest_first
+    from .files import write_whole
     from .problems import Problem, SpecError
 
     if newest_first(out) and not resume:

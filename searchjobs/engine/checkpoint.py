@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from .files import write_whole
 
 VERSION = 2
 KEPT = 2
@@ -41,30 +42,6 @@ def save(folder: Path, epoch: int, state: dict[str, Any]) -> tuple[Path, int]:
         with contextlib.suppress(FileNotFoundError):
             old.unlink()
     return path, buffer.tell()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there completely or not at all.
-
-    Raises OSError, on a full disk for one: then the file is the one that it was, and
-    the space that the attempt took is free again.
-    """
-    part = path.with_suffix(path.suffix + ".part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    # The new name must outlast a power cut too.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def newest_first(folder: Path) -> list[Path]:

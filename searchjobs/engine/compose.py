@@ -8,6 +8,7 @@ from .contracts import Search, SetName, methods, selections, spaces
 from .data.dataset import ResidentImages
 from .data.source import DataError, sources
 from .data.split import split
+from .parallel import join, local_device, require_devices
 from .plan import data_problems
 from .problems import Problem, SpecError
 from .seeding import Streams
@@ -17,7 +18,7 @@ from .spec import SearchSpec
 def compose(spec: SearchSpec) -> Search:
     """Build a search that stands before its first epoch.
 
-    Raises ``SpecError`` if data set or device are not there.
+    Raises ``SpecError`` if data set, device or the other processes are not there.
     """
     device = device_of(spec)
     if spec.compute.threads:
@@ -29,6 +30,7 @@ def compose(spec: SearchSpec) -> Search:
         images = sources.get(spec.dataset.name).load(spec.dataset)
     except DataError as error:
         raise SpecError([error.problem]) from None
+    parallel = join(spec.compute)
     streams = Streams(spec.seed, device)
     space = spaces.get(spec.space.name)(spec.space)
     classes = len(images.classes)
@@ -43,6 +45,7 @@ def compose(spec: SearchSpec) -> Search:
         supernet=supernet,
         classes=classes,
         initial_sets=_sets(spec, images.labels, device),
+        parallel=parallel,
     )
     search.method = methods.get(spec.method.name)(spec.method, search)
     search.selection = selections.get(spec.selection.name)(
@@ -52,7 +55,8 @@ def compose(spec: SearchSpec) -> Search:
 
 
 def device_of(spec: SearchSpec) -> torch.device:
-    """Return the device that the spec asks for, or say that it is not there."""
+    """Return the device that the spec asks for, this process's own if there are
+    several, or say that it is not there."""
     wanted = spec.compute.device
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
@@ -65,7 +69,8 @@ def device_of(spec: SearchSpec) -> torch.device:
                 )
             ]
         )
-    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+    require_devices(spec.compute)
+    return local_device(spec.compute)
 
 
 def _sets(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .batch import Batch, Level, SetName, StepResult
+from .parallel import ALONE, Parallel
 from .problems import Problem, SpecError
 from .registry import Options, Part, Registry
 
@@ -159,13 +160,22 @@ class Search:
     classes: int
     initial_sets: dict[SetName, Tensor]
     """Ids of T and V before any pruning, on the device."""
+    parallel: Parallel = ALONE
+    """This process among those that share each batch (see ``Method``)."""
     method: Method = field(init=False)
     selection: Selection = field(init=False)
     epoch: int = 0
 
 
 class Method(Part, ABC):
-    """How alpha and w are updated and how an architecture is read off."""
+    """How alpha and w are updated and how an architecture is read off.
+
+    A search may be spread over several processes.  A method gets the whole batch in
+    each of them, takes every gradient by ``graphs.half_step``, which returns that of
+    the whole batch, and need not know more: all else then happens alike everywhere.
+    Inside a loss nothing may be drawn that is shaped like the batch, because a process
+    computes only its share there: draw it for the whole batch before.
+    """
 
     streams: ClassVar[Literal["split", "whole", "single"]] = "split"
     """``split``: T and V are disjoint; ``whole``: both streams draw from all

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from .parallel import ALONE, Parallel
 
-def describe(device: torch.device) -> dict[str, str]:
+
+def describe(device: torch.device, parallel: Parallel = ALONE) -> dict[str, str]:
     """Return name -> value of everything that a later reader may want to know."""
     found = {
         "nasweb": _version("nasweb"),
@@ -34,6 +36,9 @@ def describe(device: torch.device) -> dict[str, str]:
         found["GPU memory"] = f"{properties.total_memory / 2**30:.0f} GiB"
         found["CUDA"] = str(torch.version.cuda)
         found["TF32"] = str(torch.backends.cudnn.allow_tf32)
+    if parallel.size > 1:
+        by = "NCCL" if device.type == "cuda" else "gloo"
+        found["processes"] = f"{parallel.size}, joined by {by}"
     return found
 
 

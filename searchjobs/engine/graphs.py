@@ -21,12 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from .contracts import Batch, Search, StepResult
+from .parallel import HalfStep, LossOf
 from .problems import Problem, SpecError
+from .shared_norm import share_norms
 
-LossOf = Callable[[Batch], tuple[Tensor, Tensor]]
-"""Batch -> (loss, logits), by tensor operations only: no ``.item()``, no choice that
-depends on a value, the same tensors for weights and alpha at every call."""
-HalfStep = tuple[StepResult, tuple[Tensor | None, ...]]
 _WARM_UP = 3
 
 
@@ -40,7 +38,11 @@ def gradients_of(loss_of: LossOf, wanted: Sequence[Tensor], batch: Batch) -> Hal
 def half_step(
     loss_of: LossOf, wanted: Sequence[Tensor], search: Search
 ) -> Callable[[Batch], HalfStep]:
-    """Return ``gradients_of`` for one loss, captured if the spec asks for graphs."""
+    """Return ``gradients_of`` for one loss: of the whole batch if several processes
+    share it, captured if the spec asks for graphs."""
+    if search.parallel.size > 1:
+        share_norms(search.supernet)
+        return partial(search.parallel.half_step, loss_of, wanted)
     if search.spec.compute.backend == "graphs":
         size = search.spec.training.batch_size
         return CapturedHalfStep(loss_of, wanted, search.supernet, size)

@@ -10,6 +10,7 @@ import io
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from .events import (
     Checkpointed,
     EpochFinished,
     Event,
+    FaultKind,
     Finished,
     Progress,
     SamplesPruned,
@@ -52,7 +54,7 @@ DERIVATION_SAVE_SECONDS = 60.0
 class SearchError(RuntimeError):
     """The search cannot go on; the message says why and what to do."""
 
-    def __init__(self, sentence: str, kind: str) -> None:
+    def __init__(self, sentence: str, kind: FaultKind) -> None:
         self.kind = kind
         super().__init__(sentence)
 
@@ -74,11 +76,14 @@ def search(
     """
     state = checkpoint.load_newest(out) if out and resume else None
     run = compose(spec)
+    if not run.parallel.leads:
+        out = None  # rank 0 alone writes
     rules = [stopping_rules.get(o.name)(o, run) for o in spec.stopping]
     totals = Totals()
     history: list[EpochFinished] = []
     if state is not None:
         _restore(run, rules, totals, history, state)
+    _require_agreement(run)
     probe = Probe(run)
     yield _started(run)
     decision = Decision(**state["decision"]) if state else Decision()
@@ -86,12 +91,15 @@ def search(
     for epoch in range(first + 1, spec.training.epochs + 1):
         yield from _train(run, epoch, totals)
         pruned = _end_epoch(run, epoch, totals)
+        run.epoch = epoch
+        _require_agreement(run)
         for event in pruned:
-            if out is not None and isinstance(event, SamplesPruned):
+            if isinstance(event, SamplesPruned):
                 _write_artefact(run, out, event.artefact)
             yield event
-        run.epoch = epoch
-        report = epoch_report(run, epoch, totals, probe)
+        report = run.parallel.by_leader(
+            partial(epoch_report, run, epoch, totals, probe), EpochFinished
+        )
         history.append(report)
         yield report
         said = [rule.observe(report) for rule in rules]
@@ -194,6 +202,25 @@ def _end_epoch(run: Search, epoch: int, totals: Totals) -> list[Event]:
     return events
 
 
+def _require_agreement(run: Search) -> None:
+    """Raise SearchError unless all processes of a search stand at the same point."""
+    if not run.parallel.agree(partial(_held_alike, run)):
+        raise SearchError(
+            "The processes of this search no longer hold the same state, so its "
+            "devices do not compute alike. Use GPUs of one model, or one device, and "
+            "launch again.",
+            "device",
+        )
+
+
+def _held_alike(run: Search) -> Iterator[Tensor]:
+    """Yield what decides how a search goes on."""
+    yield torch.tensor([run.epoch])
+    yield from run.selection.sets.values()
+    yield from run.method.alpha().values()
+    yield from (tensor for _, tensor in sorted(run.supernet.state_dict().items()))
+
+
 def _found(run: Search, item: Derived) -> ArchitectureFound:
     return ArchitectureFound(
         derivation=item.derivation,
@@ -287,7 +314,7 @@ def _started(run: Search) -> Started:
         operations=list(run.space.operations),
         data_fingerprint=run.data.fingerprint,
         weight_count=sum(p.numel() for p in run.supernet.parameters()),
-        environment=environment.describe(run.device),
+        environment=environment.describe(run.device, run.parallel),
     )
 
 
@@ -308,9 +335,9 @@ def _save(out: Path, run: Search, state: dict[str, Any]) -> Checkpointed:
     )
 
 
-def _write_artefact(run: Search, out: Path, name: str) -> None:
+def _write_artefact(run: Search, out: Path | None, name: str) -> None:
     arrays = run.selection.artefacts.pop(name, None)
-    if arrays is None:
+    if arrays is None or out is None:
         return
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
@@ -365,7 +392,7 @@ def _restore(
             f"This search began on {state['device']} and this is {run.device.type}: "
             "its random streams cannot go on here. Resume it on the former kind of "
             "device, or launch anew.",
-            "device",
+            "spec",
         )
     run.epoch = state["epoch"]
     # the method first: it may bring the supernet of a later stage with it

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import batch_norm
 
+from ... import shared_norm
+
 EPSILON = 1e-5
 MOMENTUM = 0.1
 
@@ -47,6 +49,10 @@ def normalise(
     if not training and running_mean is not None:
         return batch_norm(
             z, running_mean, running_var, scale, shift, False, MOMENTUM, EPSILON
+        )
+    if shared_norm.is_active():
+        return shared_norm.batch_norm(
+            z, scale, shift, running_mean, running_var, MOMENTUM, EPSILON
         )
     samples = z.numel() // z.shape[1]
     if samples < 2:
