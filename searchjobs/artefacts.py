@@ -33,6 +33,7 @@ from .states import HELD
 logger = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
+PRUNINGS = "prunings"
 LOGS = "logs"
 #: What is published of a log that is longer: its end, in bytes.
 LOG_BYTES = 16 * 2**20
@@ -78,15 +79,16 @@ def publish(
     epoch: int | None = None,
     *,
     states: Collection[str] = HELD,
+    content: bytes | None = None,
 ) -> bool:
-    """Put a file of the run's folder into the storage, and write its row.
+    """Put a file of the run's folder, or ``content``, into the storage; write its row.
 
     False if the file is not there.  Raises StaleAttemptError, and leaves nothing, if
     the job went to another attempt; StorageAwayError if the storage failed.
     """
     if not holds(holder.job_id, holder.fence, states):
         raise StaleAttemptError
-    upload = send(holder, folder / name, name, epoch)
+    upload = send(holder, folder / name, name, epoch, content=content)
     if upload is None:
         return False
     try:
@@ -337,6 +339,11 @@ def _away(what: str, error: Exception) -> StorageAwayError:
     return StorageAwayError(
         f"nasweb could not {what} the storage of artefacts: {reason}."
     )
+
+
+def log_name(fence: int) -> str:
+    """Return the name of an attempt's log among the artefacts."""
+    return f"{LOGS}/attempt-{fence:04d}.log"
 
 
 def end_of(path: Path, start: int) -> bytes:

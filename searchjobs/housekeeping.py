@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import Error, connection
 
-from . import queueing, workers
+from . import queueing, retention, workers
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,8 @@ def duties() -> list[Duty]:
         Duty("giving lost jobs back", beat, queueing.release_expired),
         Duty("waking slots for what waits", beat, queueing.wake_waiting),
         Duty("removing old samples of load", 3600, workers.forget_old_samples),
+        Duty("removing checkpoints that need not be kept", 60, retention.retain),
+        Duty("removing files that no row names", 60, retention.Sweep().go_on),
     ]
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import artefacts
-from .artefacts import CHECKPOINTS, LOGS, StorageAwayError, Upload
+from .artefacts import CHECKPOINTS, StorageAwayError, Upload
 from .engine.events import (
     Checkpointed,
     EpochFinished,
@@ -126,7 +126,7 @@ class Publisher:
     ) -> bool:
         """Publish the log and what still waits; False if the time ran out or the
         storage is away.  ``meanwhile`` is called again and again: renew the lease."""
-        self.waiting[self.log_name] = None
+        self.waiting[artefacts.log_name(self.claim.fence)] = None
         failures = self._failures
         while self.waiting or self._transfer is not None:
             self._not_before = 0.0
@@ -137,22 +137,17 @@ class Publisher:
             time.sleep(TICK_SECONDS)
         return True
 
-    @property
-    def log_name(self) -> str:
-        """Name of this attempt's log among the artefacts."""
-        return f"{LOGS}/attempt-{self.claim.fence:04d}.log"
-
     def _begin(self) -> None:
         names = list(self.waiting)[:BATCH]
         transfer = _Transfer({name: self.waiting.pop(name) for name in names})
-        log = None
-        if self.log_name in names:
+        log_name, log = artefacts.log_name(self.claim.fence), None
+        if log_name in names:
             log = artefacts.end_of(self.folder / LOG, self._log_start)
 
         def send() -> None:
             try:
                 for name in names:
-                    content = log if name == self.log_name else None
+                    content = log if name == log_name else None
                     upload = artefacts.send(
                         *(self.claim, self.folder / name, name, transfer.left[name]),
                         content=content,
