@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-slow lint bench clean help
+.PHONY: run test test-slow chaos lint bench clean help
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,8 +18,11 @@ run: $(VENV)/.run-installed  ## Start PostgreSQL, Redis, a worker and the site
 test: lint $(VENV)/.browser-installed  ## Lint, then run the tests on real servers
 	$(BIN)/python -m pytest
 
-test-slow: $(VENV)/.browser-installed  ## Run the long checks too
-	$(BIN)/python -m pytest -m "slow or not slow"
+test-slow: $(VENV)/.browser-installed  ## Run the long checks too, but for chaos
+	$(BIN)/python -m pytest -m "not (chaos and slow)"
+
+chaos: $(VENV)/.test-installed  ## Hit searches with 100 faults (a quarter of an hour)
+	$(BIN)/python -m pytest -s -m "chaos and slow" tests/chaos
 
 lint: $(VENV)/.test-installed  ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

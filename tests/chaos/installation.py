@@ -33,6 +33,8 @@ QUICK = {
 }
 #: Every process of an installation carries its folder in this variable.
 MARK = "CHAOS_INSTALLATION"
+#: Of the environment: the seed of the plan to repeat.
+SEED = "NASWEB_CHAOS_SEED"
 RESTART_SECONDS = 0.5
 WORKERS = ("one", "two")
 
@@ -146,6 +148,7 @@ def installation(servers: list[Server]) -> Iterator[Installation]:
     )
     home = Path(settings.NASWEB_HOME)
     env = environment(**QUICK, **{MARK: str(home)})
+    env.pop(SEED, None)  # no setting of the site, which would say so
     logs = home / "log"
     port = free_port()
 

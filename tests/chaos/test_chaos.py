@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 import pytest
@@ -20,6 +21,7 @@ from django.contrib.auth.models import User
 from django.db import Error, connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from nasweb.embedded import Server
 from searchjobs import runfolder
@@ -29,6 +31,7 @@ from searchjobs.outage import database_is_away
 from searchjobs.states import TERMINAL, State
 from tests.chaos.faults import FAULTS
 from tests.chaos.installation import (
+    SEED,
     Installation,
     installation,
     is_engine,
@@ -48,6 +51,7 @@ PATIENCE_SECONDS = 8.0
 #: So many searches wait or run at a time, at least.
 AT_A_TIME = 3
 TICK_SECONDS = 0.1
+LOG_LINES = 60
 LOOK_SECONDS = 0.5
 
 
@@ -130,12 +134,28 @@ class Ordeal:
         watcher.start()
 
     def report(self) -> str:
-        """Return how often each fault hit, and how the attempts ended."""
-        outcomes = Counter(Attempt.objects.values_list("outcome", flat=True))
+        """Return how the attempts ended, and how often each fault hit."""
+        lines = ["search  attempt  worker      from        to  epochs  outcome"]
+        attempts = Attempt.objects.order_by("started").select_related("job__run")
+        for attempt in attempts:
+            first, last = map(self._since, (attempt.started, attempt.ended))
+            lines.append(
+                f"{attempt.job.run.seed:6}{attempt.number:9}"
+                f"  {attempt.worker_name.partition('@')[0]:8}{first:8}{last:10}"
+                f"{attempt.epochs:8}  {attempt.outcome} {attempt.detail}"
+            )
+        outcomes = Counter(attempt.outcome for attempt in attempts)
         counts = [*Counter(self.struck).items(), *outcomes.items()]
+        lines += [f"{count:6} {name}" for name, count in counts]
         seconds = time.monotonic() - self.begun
-        lines = [f"{len(self.struck)} faults in {seconds:.0f} s"]
-        return "\n".join([*lines, *(f"{count:6} {name}" for name, count in counts)])
+        return "\n".join([*lines, f"{len(self.struck)} faults in {seconds:.0f} s"])
+
+    def _since(self, moment: datetime | None) -> str:
+        """Return the seconds from the start to a moment."""
+        if moment is None:
+            return "-"
+        ago = (timezone.now() - moment).total_seconds()
+        return f"{time.monotonic() - ago - self.begun:.1f}"
 
 
 def asked(question: Callable[[], T]) -> T | None:
@@ -214,6 +234,14 @@ def chaos(
             ordeal.play(seconds)
             check(ordeal, expected)
             say(ordeal.report())
+        except BaseException:
+            connection.close()
+            say(f"chaos: seed {seed}")
+            say(asked(ordeal.report) or "The database is away.")
+            for each in home.kept:
+                lines = each.log.read_text(errors="replace").splitlines()
+                say("\n".join([f"--- {each.name}", *lines[-LOG_LINES:]]))
+            raise
         finally:
             for watcher in ordeal.watchers.values():
                 watcher.close()
@@ -228,7 +256,9 @@ def test_some_faults_of_every_kind_leave_no_trace_in_what_is_found(
     servers: list[Server], team: Team, user: User
 ) -> None:
     count = int(os.environ.get("H_FAULTS", len(FAULTS)))
-    chaos(servers, team, user, seed=3, faults=count, searches=4, seconds=280)
+    n = int(os.environ.get("H_SEARCHES", 4))
+    seed = int(os.environ.get("NASWEB_CHAOS_SEED", 3))
+    chaos(servers, team, user, seed=seed, faults=count, searches=n, seconds=1280)
 
 
 @pytest.mark.slow
@@ -236,5 +266,5 @@ def test_some_faults_of_every_kind_leave_no_trace_in_what_is_found(
 def test_a_hundred_faults_leave_no_trace_in_what_twenty_searches_find(
     servers: list[Server], team: Team, user: User
 ) -> None:
-    seed = int(os.environ.get("NASWEB_CHAOS_SEED") or random.randrange(10**6))
+    seed = int(os.environ.get(SEED) or random.randrange(10**6))
     chaos(servers, team, user, seed=seed, faults=100, searches=20, seconds=3000)
