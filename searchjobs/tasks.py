@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from billiard import current_process
@@ -24,8 +25,9 @@ from celery.signals import (
 )
 from django.conf import settings
 from django.db import Error, connection
+from structlog.contextvars import bind_contextvars
 
-from . import bell, queueing, workers
+from . import bell, queueing, retention, workers
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ def is_stopping() -> bool:
 def _remember_name(sender: Any, **_: Any) -> None:
     global _name
     _name = sender.hostname
+    bind_contextvars(worker=_name)
 
 
 @worker_process_init.connect
@@ -93,7 +96,7 @@ def _begin(sender: Any, **_: Any) -> None:
     """Begin the beat of a worker that has slots.
 
     In threads, because its pool processes may all be taken for hours by their jobs;
-    and in two, because the driver of a sick GPU may never answer.
+    and in some, because the driver of a sick GPU or a storage may never answer.
     """
     if not bell.wakes_slots(sender.app.amqp.queues.consume_from):
         return
@@ -112,9 +115,14 @@ def _begin(sender: Any, **_: Any) -> None:
         if registered.is_set():
             workers.record_load(name, len(offered))
 
-    for do in (beat, sample):
+    tidy = retention.Tidying().go_on
+
+    for do in (beat, sample, tidy):
         title = do.__name__
-        threading.Thread(target=_repeat, args=[do], name=title, daemon=True).start()
+        told = copy_context()  # a log line of this worker says which it is
+        threading.Thread(
+            target=told.run, args=[_repeat, do], name=title, daemon=True
+        ).start()
 
 
 def _repeat(do: Callable[[], None]) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
+from structlog.contextvars import bound_contextvars
 
 from . import gpus, machine
-from .models import Queue, Slot, SlotSample, Worker
-from .queueing import claim, release_own
+from .claims import Claim, claim
+from .models import Queue, Run, Slot, SlotSample, Worker
+from .queueing import release_own
 from .supervisor import supervise
 
 logger = logging.getLogger(__name__)
@@ -178,7 +180,15 @@ def work(name: str, number: int, stopping: Callable[[], bool]) -> int:
         taken = claim(slot)
         if taken is None:
             break
-        logger.info("Job %s begins, attempt %d", taken.job_uuid, taken.fence)
-        supervise(taken, stopping=stopping)
+        with bound_contextvars(slot=str(slot), **_ids(taken)):
+            logger.info("Job %s begins, attempt %d", taken.job_uuid, taken.fence)
+            supervise(taken, stopping=stopping)
         done += 1
     return done
+
+
+def _ids(taken: Claim) -> dict[str, str]:
+    """Return what every log line about a claim carries."""
+    run = Run.objects.filter(job=taken.job_id).values_list("uuid", flat=True).first()
+    ids = {"job": taken.job_uuid, "run": run, "attempt": taken.fence}
+    return {name: str(value) for name, value in ids.items() if value is not None}

@@ -44,6 +44,10 @@ NASWEB_LEASE_SECONDS = env.integer("NASWEB_LEASE_SECONDS", 60, least=2, most=86_
 NASWEB_BEAT_SECONDS = env.integer("NASWEB_BEAT_SECONDS", 15, least=1, most=3_600)
 #: A job that has lost its worker is tried again so often in a row without progress.
 NASWEB_RETRIES = env.integer("NASWEB_RETRIES", 3, most=1_000)
+#: An engine that has told nothing for so many seconds is ended; 0: never.
+NASWEB_STALL_SECONDS = env.integer("NASWEB_STALL_SECONDS", 3_600)
+#: A run does not start, but pauses, where the disk of the runs has less left.
+NASWEB_MIN_FREE_MB = env.integer("NASWEB_MIN_FREE_MB", 200)
 #: Names of the queues that a worker of this machine serves; none: all that it fits.
 NASWEB_QUEUES = env.names("NASWEB_QUEUES")
 #: Slots for jobs of the CPU, beside one slot for each GPU.
@@ -108,6 +112,7 @@ INSTALLED_APPS = [
     "nasweb.apps.StaticFiles",
 ]
 MIDDLEWARE = [
+    "nasweb.logs.Requests",
     "django.middleware.security.SecurityMiddleware",
     "nasweb.middleware.ContentSecurityPolicy",
     "nasweb.middleware.StaticFiles",
@@ -171,10 +176,17 @@ STATIC_URL = "static/"
 STATIC_ROOT: Path | None = BASE_DIR / "staticfiles"
 STATICFILES_DIRS: list[Any] = [BASE_DIR / "static", ("plotly", PLOTLY_FOLDER)]
 
-LOGGING = {
+#: ``json``: an object a line, for machines to read; ``text``: a sentence.
+LOG_FORMATS = ("json", "text")
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {
+            "()": "nasweb.logs.formatter",
+            "form": env.text("NASWEB_LOG_FORMAT", "text", choices=LOG_FORMATS),
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {"nasweb": {"level": "INFO"}, "searchjobs": {"level": "INFO"}},

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from .base import *
-from .base import BASE_DIR, DATABASE_URL, REDIS_URL, STORAGES, env
+from .base import (
+    BASE_DIR,
+    DATABASE_URL,
+    LOG_FORMATS,
+    LOGGING,
+    REDIS_URL,
+    STORAGES,
+    env,
+)
 from .parsers import SettingError
 
 SECRET_KEY = env.secret("SECRET_KEY")
@@ -18,6 +26,9 @@ for _name, _value, _example in (
         raise SettingError(f"Production needs {_name}: {_example}.")
 
 DEBUG = False
+LOGGING["formatters"]["line"]["form"] = env.text(
+    "NASWEB_LOG_FORMAT", "json", choices=LOG_FORMATS
+)
 STORAGES = {
     **STORAGES,
     "staticfiles": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 import pytest
@@ -95,7 +97,8 @@ def test_slots_are_the_processes_of_the_pool_and_a_new_one_has_its_predecessors(
     launched: Launch,
 ) -> None:
     jobs = launched(seeds=(1, 2, 3), epochs=2000)
-    with running_worker("three", slots=3, NASWEB_BEAT_SECONDS="1") as process:
+    changes = {"NASWEB_BEAT_SECONDS": "1", "NASWEB_LOG_FORMAT": "json"}
+    with running_worker("three", slots=3, **changes) as process:
 
         def running() -> dict[str, int]:
             held = Job.objects.filter(state=State.RUNNING)
@@ -118,3 +121,21 @@ def test_slots_are_the_processes_of_the_pool_and_a_new_one_has_its_predecessors(
         samples = SlotSample.objects.filter(slot__worker__name__startswith="three@")
         wait_until(lambda: samples.count() >= 6, seconds=10, what="samples")
     assert Worker.objects.get().slots.count() == 3
+    assert_every_line_says_which_attempt(jobs)
+
+
+def assert_every_line_says_which_attempt(jobs: list[Job]) -> None:
+    log = Path(settings.NASWEB_HOME) / "log" / "worker-three.log"
+    lines = [
+        json.loads(line)
+        for line in log.read_text(encoding="utf-8").splitlines()
+        if line.startswith("{")
+    ]
+    begun = [line for line in lines if " begins, attempt " in line["message"]]
+    assert len(begun) >= 4
+    names = {str(job.uuid): str(job.run.uuid) for job in jobs}
+    for line in begun:
+        assert line["run"] == names[line["job"]]
+        assert line["attempt"] in line["message"]
+        assert line["worker"].startswith("three@")
+        assert line["slot"].startswith(line["worker"])
