@@ -15,13 +15,11 @@ from uuid import UUID
 from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from .models import Queue, Slot
-from .states import State
 
 logger = logging.getLogger(__name__)
 
@@ -81,29 +79,39 @@ def _idle_workers(name: str, slots: int) -> list[tuple[str, int]]:
     Every such worker is told: one that has just died looks alive until its beat is
     missed, and a message too many finds no job.
 
-    Any idle process of a worker may take a message; where not all of its idle slots
-    fit the queue, all of them are woken, so that one that fits is among them.
+    The free processes of a worker take messages in turn.  Where one of them may do
+    nothing for this queue (its slot fits another one, is drained, or is held by a job
+    that another process runs), all are woken, so that one that may is among them.
     """
     queue = Queue.objects.filter(name=name, paused=False).first()
     if queue is None:
         return []
     alive = Now() - timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
-    idle: dict[str, list[Slot]] = {}
-    for slot in Slot.objects.select_related("worker").filter(
-        Q(job=None) | Q(job__state=State.QUEUED),
-        worker__seen__gt=alive,
-        worker__drain_requested=False,
-        drain_requested=False,
-    ):
-        idle.setdefault(slot.worker.name, []).append(slot)
+    rows = Slot.objects.select_related("worker", "job").filter(
+        worker__seen__gt=alive, worker__drain_requested=False
+    )
+    members: dict[str, list[Slot]] = {}
+    for slot in rows.order_by("pk"):
+        members.setdefault(slot.worker.name, []).append(slot)
     found = []
-    for worker, members in idle.items():
-        fitting = sum(slot.fits(queue) for slot in members)
-        if fitting == len(members):
+    for worker, its in members.items():
+        free = [slot for slot in its if not _is_at_work(slot)]
+        fitting = sum(
+            slot.fits(queue) and not slot.drain_requested and not slot.is_taken
+            for slot in free
+        )
+        if fitting == len(free):
             found.append((worker, min(slots, fitting)))
         elif fitting:
-            found.append((worker, len(members)))
+            found.append((worker, len(free)))
     return found
+
+
+def _is_at_work(slot: Slot) -> bool:
+    """Say whether the process of a slot is busy; that of a slot which a job holds
+    beside its first one is not."""
+    job = slot.job if slot.is_taken else None
+    return job is not None and job.slot == f"slot {slot.number}"
 
 
 def _publish(channel: str, message: str) -> None:

@@ -49,60 +49,81 @@ def device_seconds(device: str, window: timedelta = WINDOW) -> dict[int, float]:
     An attempt on several devices counts for each; one that still runs counts for at
     least ``LEAST_SECONDS``.
     """
-    seconds = window.total_seconds()
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT job.team_id, sum(attempt.devices * greatest(
-                CASE WHEN attempt.ended IS NULL THEN %s ELSE 0 END,
-                extract(epoch FROM coalesce(attempt.ended, now())
-                    - greatest(attempt.started, now() - make_interval(secs => %s)))))
-            FROM searchjobs_attempt attempt
-            JOIN searchjobs_job job ON job.id = attempt.job_id
-            WHERE attempt.device = %s
-              AND (attempt.ended IS NULL
-                   OR attempt.ended > now() - make_interval(secs => %s))
-            GROUP BY job.team_id
+            WITH past AS (SELECT now() - make_interval(secs => %(window)s) AS begin),
+            spent AS (
+                SELECT team_id, devices, greatest(%(least)s,
+                    extract(epoch FROM now() - greatest(started, begin))) AS seconds
+                FROM searchjobs_attempt, past
+                WHERE device = %(device)s AND ended IS NULL
+              UNION ALL
+                SELECT team_id, devices,
+                    extract(epoch FROM ended - greatest(started, begin))
+                FROM searchjobs_attempt, past
+                WHERE device = %(device)s AND ended > begin
+            )
+            SELECT team_id, sum(devices * seconds) FROM spent
+            GROUP BY team_id
             """,
-            [LEAST_SECONDS, seconds, device, seconds],
+            {
+                "least": LEAST_SECONDS,
+                "window": window.total_seconds(),
+                "device": device,
+            },
         )
         return {team: float(seconds) for team, seconds in cursor.fetchall()}
 
 
-def heads(
-    queue_id: int,
-    *,
-    most_devices: int,
-    passed: Collection[int] = (),
-    full_teams: Collection[int] = (),
-    full_users: Collection[int] = (),
-) -> list[Waiting]:
-    """Return the first job of each team in a queue, by priority, position and age.
+def heads(queues: Collection[int], passed: Collection[int] = ()) -> list[Waiting]:
+    """Return the jobs of these queues that can be next, whatever the limits are.
+
+    They are the first, by priority, position and age, of each team, user and number
+    of devices in each queue: of all others one of these goes first, and is refused
+    by the same limits.  Each costs one look into the index, however many jobs wait.
 
     Args:
-        queue_id: the queue.
-        most_devices: jobs that need more than this are left out.
+        queues: keys of the queues.
         passed: keys of jobs to leave out.
-        full_teams: keys of teams that may start nothing more in this queue.
-        full_users: keys of users that may start nothing more in this queue.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT head.id, head.queue_id, head.team_id, head.author_id,
-                   head.priority, head.position, head.devices
-            FROM searchjobs_team team
-            CROSS JOIN LATERAL (
-                SELECT * FROM searchjobs_job job
-                WHERE job.queue_id = %s AND job.team_id = team.id
-                  AND job.state = 'queued' AND NOT job.held
-                  AND job.devices <= %s
-                  AND job.author_id <> ALL(%s::int[]) AND job.id <> ALL(%s::bigint[])
-                ORDER BY job.priority DESC, job.position, job.id
-                LIMIT 1
-            ) head
-            WHERE team.id <> ALL(%s::bigint[])
+            WITH RECURSIVE head AS (
+                SELECT first.*
+                FROM unnest(%(queues)s::bigint[]) AS asked(queue_id)
+                CROSS JOIN LATERAL (
+                    SELECT id, queue_id, team_id, author_id, priority, position, devices
+                    FROM searchjobs_job job
+                    WHERE job.queue_id = asked.queue_id
+                      AND job.state = 'queued' AND NOT job.held
+                      AND coalesce(job.not_before <= now(), true)
+                      AND job.id <> ALL(%(passed)s::bigint[])
+                    ORDER BY job.queue_id, job.team_id, job.author_id, job.devices,
+                             job.priority DESC, job.position, job.id
+                    LIMIT 1
+                ) AS first
+              UNION ALL
+                SELECT next.*
+                FROM head
+                CROSS JOIN LATERAL (
+                    SELECT id, queue_id, team_id, author_id, priority, position, devices
+                    FROM searchjobs_job job
+                    WHERE job.queue_id = head.queue_id
+                      AND (job.team_id, job.author_id, job.devices)
+                          > (head.team_id, head.author_id, head.devices)
+                      AND job.state = 'queued' AND NOT job.held
+                      AND coalesce(job.not_before <= now(), true)
+                      AND job.id <> ALL(%(passed)s::bigint[])
+                    ORDER BY job.queue_id, job.team_id, job.author_id, job.devices,
+                             job.priority DESC, job.position, job.id
+                    LIMIT 1
+                ) AS next
+            )
+            SELECT id, queue_id, team_id, author_id, priority, position, devices
+            FROM head
             """,
-            [queue_id, most_devices, [*full_users], [*passed], [*full_teams]],
+            {"queues": [*queues], "passed": [*passed]},
         )
         return [Waiting(*row) for row in cursor.fetchall()]

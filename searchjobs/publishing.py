@@ -16,6 +16,7 @@ from pathlib import Path
 
 from . import artefacts
 from .artefacts import CHECKPOINTS, StorageAwayError, Upload
+from .claims import Claim
 from .engine.events import (
     Checkpointed,
     EpochFinished,
@@ -25,7 +26,6 @@ from .engine.events import (
 )
 from .fencing import StaleAttemptError, holds
 from .models import Artefact
-from .queueing import Claim
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from . import bell
+from .claims import Claim
 from .engine.events import (
     EpochFinished,
     Event,
@@ -20,7 +21,6 @@ from .engine.events import (
 from .fencing import StaleAttemptError, fenced
 from .lifecycle import move
 from .models import Architecture, DatasetStatistics, EpochRecord, Job, Run
-from .queueing import Claim
 from .states import HELD, State
 
 #: Progress is for the eye: more often would only load the database.

@@ -42,6 +42,11 @@ class Job(models.Model):
     position = models.BigIntegerField(
         default=0, help_text="Order inside a priority; smaller goes first."
     )
+    not_before = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="No slot takes it before: an engine elsewhere was still at it.",
+    )
     held = models.BooleanField(
         default=False, help_text="No slot takes it until an administrator lets it go."
     )
@@ -85,8 +90,11 @@ class Job(models.Model):
         ordering = ("-created",)
         indexes = [
             models.Index(
-                fields=["queue", "team", "-priority", "position", "id"],
-                name="job_queue_order",
+                fields=[
+                    *("queue", "team", "author", "devices"),
+                    *("-priority", "position", "id"),
+                ],
+                name="job_heads",
                 condition=models.Q(state="queued", held=False),
             ),
             models.Index(
@@ -123,8 +131,16 @@ class Attempt(models.Model):
         TIME = "time", "over its time limit"
         DISK = "disk", "over its disk limit, or the disk was full"
         STALLED = "stalled", "stalled: it said nothing for too long"
+        BUSY = "busy", "put off: an engine elsewhere was still at it"
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="attempts")
+    team = models.ForeignKey(
+        Team,
+        models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="Of the job; here too, because each claim sums what teams used.",
+    )
     number = models.PositiveIntegerField()
     worker_name = models.CharField(max_length=120)
     outcome = models.CharField(
@@ -153,7 +169,13 @@ class Attempt(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["job", "number"], name="one_row_an_attempt")
         ]
-        indexes = [models.Index(fields=["device", "ended"], name="attempt_usage")]
+        indexes = [
+            models.Index(
+                fields=["device", "ended"],
+                name="attempt_use",
+                include=["team", "devices", "started"],
+            )
+        ]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.job}"

@@ -9,6 +9,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
 
+from ..states import HELD
+
 
 class Queue(models.Model):
     """Jobs wait here for a kind of device; administrators set its limits."""
@@ -43,13 +45,15 @@ class Queue(models.Model):
         related_name="+",
     )
     max_running = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Jobs of this queue at one time; empty: any."
+        null=True,
+        blank=True,
+        help_text="Slots that its jobs hold at a time; empty: any.",
     )
     max_running_team = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Of them, of one team; empty: any."
+        null=True, blank=True, help_text="Its jobs of one team at a time; empty: any."
     )
     max_running_user = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Of them, of one user; empty: any."
+        null=True, blank=True, help_text="Its jobs of one user at a time; empty: any."
     )
     max_hours = models.FloatField(
         null=True,
@@ -140,6 +144,13 @@ class Slot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.worker} : {self.number}"
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether it runs its job, alone or with others of its worker; a job that
+        waits, or that another worker runs, has only reserved it."""
+        job = self.job
+        return job is not None and job.state in HELD and job.worker_id == self.worker_id
 
     def fits(self, queue: Queue) -> bool:
         """Say whether this slot is of the kind for which jobs wait in ``queue``."""

@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from nasweb.settings.parsers import artefact_storage
+from searchjobs.claims import Claim, claim
 from searchjobs.launch import launch
 from searchjobs.models import EpochRecord, Job, Queue, Slot, Team, Worker
-from searchjobs.queueing import Claim, claim
 from searchjobs.states import HELD
 
 Launch = Callable[..., list[Job]]

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
 from searchjobs import lifecycle
+from searchjobs.claims import Claim
 from searchjobs.models import Attempt, Job, Queue, Slot, Worker
 from searchjobs.queueing import (
-    Claim,
     end,
     give_back,
     read_orders,

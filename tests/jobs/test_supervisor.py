@@ -18,10 +18,11 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from searchjobs import lifecycle, runfolder, supervisor
+from searchjobs.claims import Claim
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.validation import validate
 from searchjobs.models import Attempt, Job, Slot
-from searchjobs.queueing import Claim, release_expired
+from searchjobs.queueing import release_expired
 from searchjobs.states import State
 from searchjobs.supervisor import supervise
 from tests.jobs.conftest import Launch, epochs_of, take, tiny, told

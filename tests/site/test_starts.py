@@ -14,10 +14,11 @@ from pytest_django import DjangoAssertNumQueries
 
 from nasweb import estimates, starts
 from nasweb.forecast import ASSUMED_SECONDS, Start, Why
+from searchjobs.claims import claim
 from searchjobs.engine.plan import plan
 from searchjobs.lifecycle import move
 from searchjobs.models import Attempt, Job, Queue, Run, Slot, Team
-from searchjobs.queueing import claim, end
+from searchjobs.queueing import end
 from searchjobs.states import State
 from tests.factories import make_queue, make_team
 from tests.jobs.conftest import make_slot
@@ -40,6 +41,7 @@ def attempt_of(job: Job, seconds: float, *, ended: bool = True, **columns: Any) 
     columns = {"outcome": SUCCEEDED, "ended": now} | columns if ended else columns
     Attempt.objects.create(
         job=job,
+        team=job.team,
         number=1,
         worker_name="w",
         started=now - timedelta(seconds=seconds),
@@ -248,6 +250,7 @@ def test_a_run_that_changed_its_device_measures_neither(
     run = ended_run(user, team, cpu_queue, 1.0)
     Attempt.objects.create(
         job=run.job,
+        team=run.job.team,
         number=2,
         worker_name="w",
         started=timezone.now(),
@@ -273,11 +276,11 @@ def test_few_runs_tell_their_range_and_many_their_quartiles(
 @pytest.mark.parametrize(
     ("start", "expected"),
     [
-        (Start(1, 0.0), "in about a moment"),
-        (Start(1, 40.0), "in about 1 min"),
-        (Start(1, 24 * 60.0, 5 * 60.0), "in about 24 min ± 5"),
-        (Start(1, 4210.0, 500.0), "in about 1 h 10 min ± 8 min"),
-        (Start(1, 40 * 3600.0, 5000.0), "in about 40 h ± 1 h 23 min"),
+        (Start(1, 0.0), "starts in about a moment"),
+        (Start(1, 40.0), "starts in about 1 min"),
+        (Start(1, 24 * 60.0, 5 * 60.0), "starts in about 24 min ± 5"),
+        (Start(1, 4210.0, 500.0), "starts in about 1 h 10 min ± 8 min"),
+        (Start(1, 40 * 3600.0, 5000.0), "starts in about 40 h ± 1 h 23 min"),
         (Start(1, why=Why.PAUSED), "no estimate yet: its queue is paused"),
         (None, "no estimate yet: too far back in the queue"),
     ],
