@@ -231,8 +231,8 @@ def fetch(
     if newer and not here:
         raise StorageAwayError(
             "The storage of artefacts holds checkpoints of this run, and none of them "
-            "can be read. See that the storage is the same on all machines, then "
-            "resume the run, or queue it again from the start."
+            "can be read. The run is tried again until one can: see that this machine "
+            "uses the same storage as the others, or cancel the run and start anew."
         )
     return 0
 
@@ -278,12 +278,12 @@ def _bring(row: Artefact, folder: Path, given_up: threading.Event) -> bool:
             file.flush()
             os.fsync(file.fileno())
         if part.stat().st_size != row.size or not _is_whole(part):
-            logger.warning("%s of job %s is damaged in the storage", row.name, row.job)
+            logger.warning("%s is damaged in the storage", row.path)
             return False
         if not given_up.is_set():
             part.replace(target)
     except StorageAwayError as error:
-        logger.warning("%s of job %s: %s", row.name, row.job_id, error)
+        logger.warning("%s: %s", row.path, error)
         return False
     finally:
         part.unlink(missing_ok=True)
