@@ -21,11 +21,36 @@ def validate(data: dict[str, Any], *, check_data: bool = True) -> SearchSpec:
         spec = SearchSpec.model_validate(data)
     except ValidationError as error:
         raise SpecError(sentences(error, SearchSpec)) from None
+    problems = _device_problems(spec)
     if check_data:
-        problems = data_problems(spec)
-        if problems:
-            raise SpecError(problems)
+        problems += data_problems(spec)
+    if problems:
+        raise SpecError(problems)
     return spec
+
+
+def _device_problems(spec: SearchSpec) -> list[Problem]:
+    """Return what keeps a search from being shared by several devices."""
+    compute, size = spec.compute, spec.training.batch_size
+    problems = []
+    if compute.devices > size:
+        problems.append(
+            Problem(
+                "compute.devices",
+                f"Each of the {compute.devices} devices takes at least one image of "
+                f"each batch, and a batch has {size}; ask for fewer devices or raise "
+                "the batch size.",
+            )
+        )
+    if compute.devices > 1 and compute.backend != "eager":
+        problems.append(
+            Problem(
+                "compute.backend",
+                f"The {compute.backend} backend runs on one device only; choose "
+                "backend eager, or one device.",
+            )
+        )
+    return problems
 
 
 def load_yaml(
