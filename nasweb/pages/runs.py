@@ -8,7 +8,13 @@ from uuid import UUID
 
 import yaml
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    JsonResponse,
+)
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -25,10 +31,12 @@ from nasweb.runs.charts import (
     setting_of,
     tiles_of,
 )
+from nasweb.runs.files import attachment, groups
 from nasweb.runs.spec_view import ordered, sections
 from nasweb.runs.status import status
 from nasweb.runs.words import compact, per_cent
 from searchjobs import benchmark, lifecycle
+from searchjobs.artefacts import StorageAwayError
 from searchjobs.engine.contracts import methods, selections
 from searchjobs.models import Job, Run
 from searchjobs.permissions import can_act, require_act
@@ -43,6 +51,7 @@ TABS = {
     "detail": "Live",
     "architecture": "Architecture",
     "log": "Log",
+    "files": "Files",
     "spec": "Spec",
     "environment": "Environment",
 }
@@ -106,6 +115,27 @@ def log(request: HttpRequest, uuid: UUID) -> HttpResponse:
     run = access.run_or_404(request, uuid)
     context = {"attempts": run.job.attempts.all()}
     return _plain_tab(request, run, "log", context)
+
+
+@require_safe
+def files(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """What the run has left in the shared storage, to be taken away."""
+    run = access.run_or_404(request, uuid)
+    return _plain_tab(request, run, "files", {"groups": groups(run)})
+
+
+@require_safe
+def file(request: HttpRequest, uuid: UUID, name: str) -> HttpResponseBase:
+    """Send one of these files."""
+    run = access.run_or_404(request, uuid)
+    row = run.job.artefacts.filter(name=name).first()
+    if row is None:
+        raise Http404("This run has no such file now.")
+    try:
+        return attachment(request, run, row)
+    except StorageAwayError as error:
+        messages.error(request, f"{error} Try again later, or tell an administrator.")
+        return redirect("runs:files", uuid=uuid)
 
 
 @require_safe
@@ -332,6 +362,8 @@ urlpatterns = [
     path("<uuid:uuid>/", live, name="detail"),
     path("<uuid:uuid>/architecture/", architecture, name="architecture"),
     path("<uuid:uuid>/log/", log, name="log"),
+    path("<uuid:uuid>/files/", files, name="files"),
+    path("<uuid:uuid>/files/<path:name>", file, name="file"),
     path("<uuid:uuid>/spec/", spec, name="spec"),
     path("<uuid:uuid>/environment/", environment, name="environment"),
     path("<uuid:uuid>/epochs/", epochs, name="epochs"),

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from searchjobs.artefacts import storage
 from searchjobs.models import Membership, Queue, Run, Slot, Team, Worker
 from tests.factories import make_user
 from tests.site.factories import make_run
@@ -100,6 +102,8 @@ LINES = {
     "runs:detail": page("run"),
     "runs:architecture": page("run"),
     "runs:log": page("run"),
+    "runs:files": page("run"),
+    "runs:file": page("file"),
     "runs:spec": page("run"),
     "runs:environment": page("run"),
     "runs:epochs": page("run"),
@@ -140,6 +144,8 @@ LINES = {
     "password_change_done": page(),
     "team-switch": Line("post", DENIED, MOVED, MOVED, MOVED, MOVED),
     "healthz": Line("get", OK, OK, OK, OK, OK),
+    # Prometheus sends a token instead: tests/site/test_metrics.py.
+    "metrics": Line("get", DENIED, DENIED, DENIED, DENIED, DENIED, OK),
 }
 #: Tested with their own means: a stream does not end, and Django's own pages.
 ELSEWHERE = {"live:run"}
@@ -162,8 +168,18 @@ def address(name: str, run: Run) -> str:
         "job": lambda: [run.job.uuid],
         "worker": lambda: [slot_of(run).worker_id],
         "slot": lambda: [slot_of(run).pk],
+        "file": lambda: [run.uuid, file_of(run)],
     }
     return reverse(name, args=given[about]())
+
+
+def file_of(run: Run) -> str:
+    """Return the name of a file of it, put there when it is first asked for."""
+    name = "checkpoints/epoch-00002.pt"
+    if not run.job.artefacts.filter(name=name).exists():
+        path = storage().save(f"{run.job.uuid}/1/{name}", ContentFile(b"weights"))
+        run.job.artefacts.create(name=name, epoch=2, fence=1, path=path, size=7)
+    return name
 
 
 def slot_of(run: Run) -> Slot:

@@ -18,7 +18,7 @@ from searchjobs.models import Queue, Run, Team
 from tests.site.factories import digits_spec, import_table, make_run
 
 ClientFor = Callable[[User], Client]
-TABS = ["detail", "architecture", "log", "spec", "environment"]
+TABS = ["detail", "architecture", "log", "files", "spec", "environment"]
 
 
 @pytest.fixture
