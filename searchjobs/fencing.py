@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .models import Job
 from .states import HELD
@@ -34,3 +37,16 @@ def holds(job_id: int, fence: int, states: Collection[str] = HELD) -> bool:
     """Say, without a lock, whether the attempt of this fence still has the job."""
     rows = Job.objects.filter(pk=job_id, fence=fence, state__in=list(states))
     return rows.exists()
+
+
+def limit_idle_transactions(connection: BaseDatabaseWrapper, **_: Any) -> None:
+    """Let the server end a session that does nothing in mid-transaction for a lease.
+
+    A worker that is frozen there would keep the row of its job locked, and nobody
+    could give the job back.  For ``connection_created``, in the processes of workers.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
+            [f"{settings.NASWEB_LEASE_SECONDS}s"],
+        )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
+#: SQLSTATE of a server that takes no writes: a standby that is about to take over.
+READ_ONLY = "25006"
+
 
 def database_is_away(error: Exception) -> bool:
     """Say whether an error means that the connection to the database is gone.
@@ -14,5 +17,5 @@ def database_is_away(error: Exception) -> bool:
     """
     if isinstance(error, OperationalError | InterfaceError):
         return True
-    cause = error.__cause__
-    return type(error) is DatabaseError and getattr(cause, "pgcode", "") is None
+    state = getattr(error.__cause__, "pgcode", "")
+    return state == READ_ONLY or (type(error) is DatabaseError and state is None)

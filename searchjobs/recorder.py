@@ -1,10 +1,18 @@
-"""Events -> rows: one transaction an epoch, refused if the lease is gone."""
+"""Events -> rows: one transaction an epoch, refused if the lease is gone.
+
+A connection may break at any moment, also between a COMMIT and its answer.  Then nobody
+knows what was written: the recorder asks the rows before it goes on, and the caller
+gives it the same event again.
+"""
 
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from django.db.models import F, QuerySet
 
 from . import bell
 from .claims import Claim
@@ -20,7 +28,7 @@ from .engine.events import (
 )
 from .fencing import StaleAttemptError, fenced
 from .lifecycle import move
-from .models import Architecture, DatasetStatistics, EpochRecord, Job, Run
+from .models import Architecture, Attempt, DatasetStatistics, EpochRecord, Job, Run
 from .states import HELD, State
 
 #: Progress is for the eye: more often would only load the database.
@@ -61,30 +69,57 @@ class Recorder:
     Attributes:
         started: the engine of this attempt has begun.
         finished: the search has told its result.
-        failure: the sentence of a Failed event, else empty.
+        failure: how it said that it failed, if it did.
     """
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.run = Run.objects.only("uuid").get(job_id=claim.job_id)
-        epochs = EpochRecord.objects.filter(run=self.run)
-        self.known = set(epochs.values_list("epoch", flat=True))
+        self.known = self._recorded()
         self.started = False
         self.finished = False
-        self.failure = ""
+        self.failure: Failed | None = None
+        self._is_sure = True
+        self._events = 0  # told by this attempt's engine
         self._pruned: dict[str, SamplesPruned] = {}
         self._architectures: dict[str, Architecture] = {}
         self._told = 0.0
+
+    def _recorded(self) -> set[int]:
+        epochs = EpochRecord.objects.filter(run=self.run)
+        return set(epochs.values_list("epoch", flat=True))
 
     def replay(self, event: Event) -> None:
         """Record what an earlier attempt told and perhaps nobody wrote down."""
         if isinstance(event, Started):
             self._pruned.clear()
         elif not isinstance(event, Progress | Failed):
-            self.record(event)
+            self._write(event)
 
     def record(self, event: Event) -> None:
-        """Write one event.  Raises StaleAttemptError if the lease is another's."""
+        """Write one event; one that could not be written may be given again.
+
+        Raises StaleAttemptError if the lease is another's.
+        """
+        # Counted before it is written, so that its own transaction tells it.
+        self._events += 1
+        try:
+            self._write(event)
+        except BaseException:
+            self._events -= 1
+            raise
+
+    def _write(self, event: Event) -> None:
+        if not self._is_sure:
+            self.known = self._recorded()
+            self._is_sure = True
+        try:
+            self._write_as_known(event)
+        except BaseException:
+            self._is_sure = False
+            raise
+
+    def _write_as_known(self, event: Event) -> None:
         if isinstance(event, Progress):
             self._progress(event)
         elif isinstance(event, SamplesPruned):
@@ -100,7 +135,7 @@ class Recorder:
         elif isinstance(event, Finished):
             self._finish(event)
         elif isinstance(event, Failed):
-            self.failure = event.sentence
+            self.failure = event
 
     def enter_running(self) -> None:
         """Say that the job runs; nothing to do if it does already."""
@@ -109,7 +144,8 @@ class Recorder:
 
     def _enter_running(self, state: str) -> None:
         if state == State.STARTING:
-            move(self.claim.job_id, State.RUNNING, fence=self.claim.fence)
+            # Why it waited anew, if it did, is past.
+            move(self.claim.job_id, State.RUNNING, fence=self.claim.fence, error="")
 
     def _start(self, event: Started) -> None:
         self._pruned.clear()
@@ -140,12 +176,12 @@ class Recorder:
         now = time.monotonic()
         if now - self._told < PROGRESS_SECONDS:
             return
-        self._told = now
         written = Job.objects.filter(
             pk=self.claim.job_id, fence=self.claim.fence, state__in=HELD
         ).update(progress=event.model_dump(mode="json", exclude={"type"}))
         if not written:
             raise StaleAttemptError
+        self._told = now
         bell.ring(self.run.uuid)
 
     def _epoch(self, event: EpochFinished) -> None:
@@ -173,6 +209,7 @@ class Recorder:
                 for name, state in event.sets.items()
             )
             self._summarise(event, architecture)
+            self._attempt().update(epochs=F("epochs") + 1)
         self.known.add(event.epoch)
         bell.ring(self.run.uuid, str(event.epoch))
 
@@ -231,6 +268,17 @@ class Recorder:
             self._architectures[encoding] = resolve_one(space, encoding)
         return self._architectures[encoding]
 
-    def _fenced(self) -> AbstractContextManager[str]:
-        """Open a transaction that holds the job's row; give its state."""
-        return fenced(self.claim.job_id, self.claim.fence)
+    @contextmanager
+    def _fenced(self) -> Iterator[str]:
+        """Open a transaction that holds the job's row; give its state.
+
+        It also writes how many events this attempt has brought so far: a number that
+        is right however often it is written.
+        """
+        with fenced(self.claim.job_id, self.claim.fence) as state:
+            yield state
+            self._attempt().update(events=self._events)
+
+    def _attempt(self) -> QuerySet[Attempt]:
+        claim = self.claim
+        return Attempt.objects.filter(job_id=claim.job_id, number=claim.fence)

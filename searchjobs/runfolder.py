@@ -1,24 +1,42 @@
-"""The folder of a job: events, log, checkpoints, and the lock of its engine."""
+"""The folder of a job: events, log, checkpoints, and the lock of its engine.
+
+Each attempt marks the folder with its fence.  A mark that is not the newest tells that
+the job has gone on elsewhere meanwhile: what lies here is stale then, and goes.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
+import psutil
 from django.conf import settings
+
+from .claims import Claim
+from .engine import eventlog
+from .engine.files import write_whole
+from .models import Attempt
 
 LOG_LINES = 200
 #: Bytes of the log that are searched for its last lines.
 LOG_WINDOW = 64 * 1024
 #: A supervisor that lost its lease notices at its next beat and stops its engine.
 LOCK_WAIT_SECONDS = 30.0
+#: What the kernel is given to end what was killed.
+KILL_SECONDS = 5.0
+#: Tells the processes of an engine its folder, by which they are found.
+FAMILY = "NASWEB_RUN_FOLDER"
+LOCK = "lock"
+#: Holds the number of the last attempt that worked in a folder.
+MARK = "fence"
 
 
 class FolderBusyError(RuntimeError):
@@ -34,7 +52,7 @@ class EventFile:
     """Read ``events.jsonl`` while the engine writes it: whole lines, each once."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "events.jsonl"
+        self.path = folder / eventlog.NAME
         self.offset = 0
 
     def unread(self) -> Iterator[bytes]:
@@ -49,24 +67,6 @@ class EventFile:
                     return
                 yield line
                 self.offset += len(line)
-
-    def drop_torn_line(self) -> None:
-        """Cut off what a killed engine left of its last line."""
-        size = self._size()
-        if size == 0:
-            return
-        with self.path.open("rb+") as file:
-            end = size
-            while end > 0:
-                start = max(0, end - LOG_WINDOW)
-                file.seek(start)
-                found = file.read(end - start).rfind(b"\n")
-                if found >= 0:
-                    end = start + found + 1
-                    break
-                end = start
-            if end < size:
-                file.truncate(end)
 
     def _size(self) -> int:
         try:
@@ -92,32 +92,88 @@ def log_tail(folder: Path) -> str:
     return "\n".join(text.replace("\0", "").splitlines()[-LOG_LINES:])
 
 
-def lock(folder: Path) -> int:
-    """Lock the folder for one engine and return the open descriptor.
+def prepare(folder: Path, claim: Claim) -> bool:
+    """Remove from a locked folder what does not belong to this job any more.
 
-    The engine inherits the descriptor and holds the lock for as long as it lives,
-    so not even an engine whose supervisor has died or sleeps can write here beside
-    its successor: on this machine it is killed, on another one we wait for it.
+    Its files are trusted if no attempt since the one that marked it has recorded an
+    epoch (that one ran elsewhere, or it would have marked the folder), and nobody has
+    queued the job from its start since.  Otherwise all but the log goes.
+
+    Returns:
+        True if checkpoints and events here go on from where the rows stand; False if
+        the newest checkpoint, if there is one, is in the shared storage only.
+    """
+    last = marked(folder)
+    begun_anew = claim.files_from > 1 and last < claim.files_from
+    elsewhere = Attempt.objects.filter(
+        job_id=claim.job_id, number__gt=last, number__lt=claim.fence, epochs__gt=0
+    )
+    if not begun_anew and not elsewhere.exists():
+        return True
+    for path in folder.iterdir():
+        if path.name in {LOCK, log_path(folder).name}:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return False
+
+
+def mark(folder: Path, fence: int) -> None:
+    """Write into the folder which attempt works there from now on."""
+    write_whole(folder / MARK, f"{fence}\n".encode())
+
+
+def marked(folder: Path) -> int:
+    """Return the last attempt that worked in the folder; 0: it says of none."""
+    try:
+        said = (folder / MARK).read_text("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return 0
+    return int(said) if said.strip().isdecimal() else 0
+
+
+@contextmanager
+def locked(folder: Path, seconds: float = LOCK_WAIT_SECONDS) -> Iterator[int]:
+    """Hold the lock of the folder; give its descriptor.
+
+    An engine that inherits the descriptor holds the lock for as long as it lives, so
+    not even one whose supervisor has died or sleeps can write here beside its
+    successor: on this machine it is killed, on another one we wait for it.
+
+    Raises:
+        FolderBusyError: an engine on another machine is still there after ``seconds``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    until = time.monotonic() + LOCK_WAIT_SECONDS
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _wait_for_lock(descriptor, folder, seconds)
+        os.ftruncate(descriptor, 0)  # the last holder's number may be anybody's
+        kill_family(folder)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, folder: Path, seconds: float) -> None:
+    until = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)  # the last holder's number may be anybody's
-            return descriptor
+            return
         except BlockingIOError:
             host, pid = _holder(descriptor)
             if time.monotonic() > until:
-                os.close(descriptor)
                 raise FolderBusyError(
                     f"An engine on {host or 'another machine'} still works in this "
-                    "run's folder; stop it there, then queue the job again."
+                    "run's folder. The run is tried again until that one has ended; "
+                    "if it does not, stop it there."
                 ) from None
             if host == socket.gethostname() and pid:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
+                kill_family(folder)
             time.sleep(0.1)
 
 
@@ -132,3 +188,33 @@ def _holder(descriptor: int) -> tuple[str, int]:
     if len(words) != 2 or not words[1].isdigit():
         return "", 0
     return words[0], int(words[1])
+
+
+def kill_family(folder: Path) -> None:
+    """Kill every process on this machine that an engine of this folder has started.
+
+    They are known by a variable of their environment, which they all inherit: also
+    those that left the engine's process group, or whose parent has died.
+    """
+    found = [process for process in psutil.process_iter() if _is_of(process, folder)]
+    for process in found:
+        with suppress(psutil.Error):
+            process.kill()
+    until = time.monotonic() + KILL_SECONDS
+    while not all(map(_has_ended, found)) and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Say so without reaping it: its exit code is for its parent."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True
+
+
+def _is_of(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.environ().get(FAMILY) == str(folder)
+    except (psutil.Error, OSError):  # it is another's, or has just ended
+        return False

@@ -4,7 +4,8 @@
                              |
                              +-> pausing -> paused -> queued
 
-A job that loses its worker goes back to ``queued`` and on from its checkpoint.
+A job that loses its worker goes back to ``queued`` and on from its checkpoint.  One
+whose disk is full pauses by itself, without anybody's asking.
 Every move is one conditional UPDATE (``lifecycle.move``): nothing reads a state,
 thinks, and writes it back.
 """
@@ -37,6 +38,9 @@ APPEARANCE: dict[str, tuple[str, str]] = {
     State.CANCELLED: ("muted", "⊘"),
 }
 
+#: The same of a queued job that an administrator holds back.
+HOLDING = ("warning", "⊟")
+
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 #: States in which a worker holds the job under a lease.
 HELD = frozenset({State.STARTING, State.RUNNING, State.PAUSING})
@@ -44,11 +48,18 @@ HELD = frozenset({State.STARTING, State.RUNNING, State.PAUSING})
 MOVES: dict[str, frozenset[str]] = {
     State.QUEUED: frozenset({State.STARTING, State.CANCELLED, State.PAUSED}),
     State.STARTING: frozenset(
-        {State.RUNNING, State.QUEUED, State.FAILED, State.CANCELLED}
+        {
+            State.RUNNING,
+            State.PAUSED,
+            State.QUEUED,
+            State.FAILED,
+            State.CANCELLED,
+        }
     ),
     State.RUNNING: frozenset(
         {
             State.PAUSING,
+            State.PAUSED,
             State.QUEUED,
             State.SUCCEEDED,
             State.FAILED,

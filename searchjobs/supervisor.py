@@ -1,45 +1,66 @@
 """Run the engine for a claimed job: relay its events, renew the lease, obey.
 
 One loop, no threads: it reads what the engine has written, looks every second for
-orders (cancel, pause), renews the lease by beat, and keeps the tail of the log.  The
-database may go away for as long as the lease lasts.
+orders (cancel, pause), renews the lease by beat, and keeps the tail of the log.
+
+The database may go away at any moment and for as long as it likes: the engine goes on
+computing, its events wait in order in ``events.jsonl``, and each is recorded once when
+the database is back.  If the job has gone to another attempt meanwhile, nothing more of
+this one is written, and its engine is ended.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import Error, close_old_connections
 
-from . import artefacts, runfolder
+from . import artefacts, limits, memory, runfolder, verdict
 from . import child as engine
+from .claims import Claim
 from .engine.events import parse
 from .fencing import StaleAttemptError
-from .lifecycle import move
 from .models import Attempt, Job
 from .outage import database_is_away
 from .publishing import Publisher
-from .queueing import Claim, Orders, end, give_back, read_orders, renew
+from .queueing import Orders, end, give_back, read_orders, renew
 from .recorder import Recorder
 from .states import State
+from .verdict import Verdict
 
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.2
 ORDERS_SECONDS = 1.0
 LOG_SECONDS = 3.0
-#: What an ended attempt may take to publish its last files; and if somebody waits.
+#: How often a database that is away is asked, and how often the log says so.
+RETRY_SECONDS = 1.0
+AWAY_SECONDS = 60.0
+#: Ends that do not wait until all that the engine has told is recorded: the next
+#: attempt finds it in the folder.
+AT_ONCE = (verdict.CANCELLED, verdict.STOPPED)
+#: What an attempt may take to publish its last files; and if somebody waits for it.
 PUBLISH_SECONDS, PUBLISH_SHORTLY = 120.0, 5.0
-Outcome = Attempt.Outcome
-#: Signals by which others end an engine: memory ran out, the machine goes down.
-#: The job is not to blame at once; it gets another attempt.
-KILLED_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP})
+
+Answer = TypeVar("Answer")
+
+
+class LeftBehindError(RuntimeError):
+    """This worker is to stop while the database is away: nobody can be told."""
+
+
+class AskedToEndError(Exception):
+    """The attempt is to end before its engine has begun."""
+
+    def __init__(self, found: Verdict) -> None:
+        self.found = found
+        super().__init__(found.sentence)
 
 
 def supervise(
@@ -54,35 +75,23 @@ def supervise(
         stopping: asked at every tick; True gives the job back at once, or leaves it
             to the end of its lease while the database is away.
     """
-    job, fence = claim.job_id, claim.fence
+    attempt = _Attempt(claim, stopping)
     try:
-        _Attempt(claim, stopping).run()
+        attempt.close(attempt.run())
     except StaleAttemptError:
-        logger.warning("Job %s went to another worker", claim.job_uuid)
-    except runfolder.FolderBusyError as error:
-        end(job, fence, State.FAILED, Outcome.FAILED, error=str(error))
-    except OSError as error:
-        sentence = (
-            f"The worker could not use the run's folder: {error.strerror}. Check its "
-            "free space and rights, then queue the job again."
+        logger.warning(
+            "Attempt %d of job %s has lost its lease, and the job went on without it: "
+            "its writes were refused, and its engine was ended.",
+            claim.fence,
+            claim.job_uuid,
         )
-        logger.exception("Job %s", claim.job_uuid)
-        end(job, fence, State.FAILED, Outcome.FAILED, error=sentence)
-    except Exception as error:
-        if database_is_away(error):
-            logger.exception("The database is away; job %s is left", claim.job_uuid)
-            close_old_connections()
-            return
-        sentence = (
-            f"The worker could not record the search ({type(error).__name__}). Queue "
-            "the job again; if it comes back, report it with the worker's log."
+    except LeftBehindError:
+        logger.warning(
+            "This worker stops while the database is away: job %s waits for the end "
+            "of the lease of attempt %d, then it goes on from its last checkpoint.",
+            claim.job_uuid,
+            claim.fence,
         )
-        logger.exception("Job %s", claim.job_uuid)
-        end(job, fence, State.FAILED, Outcome.FAILED, error=sentence)
-
-
-class _EndedError(Exception):
-    """The attempt ended before its engine began."""
 
 
 @dataclass
@@ -90,42 +99,76 @@ class _Attempt:
     claim: Claim
     stopping: Callable[[], bool]
     log_size: int = -1
+    oom_kills: int = 0
+    away_since: float | None = None
+    publisher: Publisher | None = None
     due: dict[str, float] = field(default_factory=dict)
 
-    def run(self) -> None:
+    def run(self) -> Verdict:
+        """Work until there is a verdict; the engine has ended then."""
+        try:
+            return self._work()
+        except (StaleAttemptError, LeftBehindError):
+            raise
+        except AskedToEndError as asked:
+            return asked.found
+        except Exception as error:
+            found = verdict.of_error(error)
+            if found.state == State.FAILED:
+                logger.exception("Job %s", self.claim.job_uuid)
+            else:
+                logger.warning("Job %s: %s", self.claim.job_uuid, found.sentence)
+            return found
+
+    def close(self, found: Verdict) -> None:
+        """Write down how the attempt ended, as soon as the database takes it."""
+        self._publish_rest(found)
+        self._patiently(lambda: self._write(found))
+
+    def _work(self) -> Verdict:
         self.folder = runfolder.folder_of(self.claim.job_uuid)
-        self.recorder = Recorder(self.claim)
-        self.publisher = Publisher(self.claim, self.folder)
-        self.events = runfolder.EventFile(self.folder)
-        self.renewed = time.monotonic()
+        self.limits = limits.Limits(self.folder)
+        # First of all: the run may be cancelled, or have used up its time.
+        early = self._obey(self._patiently(self._renew)) or self.limits.exceeded()
+        if early is not None:
+            return early
+        wait = min(runfolder.LOCK_WAIT_SECONDS, settings.NASWEB_LEASE_SECONDS / 2)
+        with runfolder.locked(self.folder, wait) as lock:
+            self._patiently(lambda: runfolder.prepare(self.folder, self.claim))
+            runfolder.mark(self.folder, self.claim.fence)
+            self.events = runfolder.EventFile(self.folder)
+            self.recorder = self._patiently(lambda: Recorder(self.claim))
+            self.publisher = self._patiently(lambda: Publisher(self.claim, self.folder))
+            self._patiently(self._replay)
+            early = self._ended_before() or limits.too_full(self.folder)
+            if early is not None:
+                return early
+            self._patiently(self._fetch)
+            environment = _environment(self.claim)
+            process = engine.start(self.claim.spec, self.folder, environment, lock)
+        try:
+            return self._watch(process)
+        except LeftBehindError:
+            engine.stop(process)  # it may still save what it is at
+            raise
+        finally:
+            engine.kill(process)
+
+    def _replay(self) -> None:
+        """Record what an earlier attempt has told and perhaps nobody wrote down."""
+        assert self.publisher is not None
         for line in self.events.unread():
             event = parse(line)
             self.recorder.replay(event)
             self.publisher.hear(event, again=True)
-        if self.recorder.finished:
-            # The last worker died between the result and the word "succeeded".
-            self.recorder.enter_running()
-            self._end(State.SUCCEEDED, Outcome.SUCCEEDED)
-            return
-        try:
-            self._fetch()
-        except artefacts.StorageAwayError as error:
-            self._pause(str(error))
-            return
-        except _EndedError:
-            return
-        process = engine.start(self.claim.spec, self.folder, _environment(self.claim))
-        try:
-            self._watch(process)
-        finally:
-            engine.kill(process)
 
     def _fetch(self) -> None:
-        """Bring the newest checkpoint if another machine has made it."""
+        """Bring the newest checkpoint, if another machine has made it."""
 
         def meanwhile() -> None:
-            if self._obey(self._orders(), None):
-                raise _EndedError
+            asked = self._obey(self._orders())
+            if asked is not None:
+                raise AskedToEndError(asked)
 
         found = artefacts.fetch(
             *(self.claim.job_id, self.folder, self.claim.files_from, meanwhile)
@@ -133,30 +176,55 @@ class _Attempt:
         if found:
             logger.info("Job %s goes on from epoch %d", self.claim.job_uuid, found)
 
-    def _watch(self, process: engine.Engine) -> None:
+    def _publish_rest(self, found: Verdict) -> None:
+        """Publish log and last files while the lease is ours.  What cannot be
+        published now, the worker publishes later (``retention``)."""
+        publisher = self.publisher
+        if publisher is None:
+            return
+        shortly = time.monotonic() + PUBLISH_SHORTLY
+        until = shortly if found in AT_ONCE else time.monotonic() + PUBLISH_SECONDS
+
+        def has_time() -> bool:
+            return time.monotonic() < (
+                min(shortly, until) if self.stopping() else until
+            )
+
+        def meanwhile() -> None:
+            if self._orders().lost:
+                raise StaleAttemptError
+
+        self._patiently(lambda: publisher.finish(has_time, meanwhile))
+
+    def _ended_before(self) -> Verdict | None:
+        if not self.recorder.finished:
+            return None
+        # The last worker died between the result and the word "succeeded".
+        self._patiently(self.recorder.enter_running)
+        return verdict.SUCCEEDED
+
+    def _watch(self, process: engine.Engine) -> Verdict:
+        found: Verdict | None = None
         while True:
             code = process.poll()  # before reading: nothing comes after the end
+            if code is None:
+                found = found or self.limits.exceeded()
             try:
-                told_all = self._relay(ORDERS_SECONDS)
-                self.publisher.tick()
-                orders = self._orders()
-                if self._obey(orders, process):
-                    return
-                if code is not None and told_all:
-                    self._conclude(code)
-                    return
-            except Error as error:
-                if not database_is_away(error):
-                    raise
-                close_old_connections()
-                away = time.monotonic() - self.renewed
-                logger.warning("The database is away for %.0f s", away)
-                if self.stopping():  # nobody can be told: the lease will run out
+                ordered = self._obey(self._orders())
+                found = found or ordered
+                if found is not None and code is None:
                     engine.stop(process)
-                    raise
-                if away > settings.NASWEB_LEASE_SECONDS:
-                    raise
-                time.sleep(1)
+                    code = process.poll()
+                told_all = self._relay(ORDERS_SECONDS)
+                self._publish()
+            except Error as error:
+                self._outlast(error)
+                continue
+            self._is_back()
+            if found is not None and (told_all or found in AT_ONCE):
+                return verdict.SUCCEEDED if self._has_result(found) else found
+            if code is not None and told_all:
+                return self._judge(code)
             if code is None:
                 time.sleep(TICK_SECONDS)
 
@@ -169,118 +237,82 @@ class _Attempt:
                 return False
             event = parse(line)
             self.recorder.record(event)
-            self.publisher.hear(event)
+            if self.publisher is not None:
+                self.publisher.hear(event)
         if self._is_due("log", LOG_SECONDS):
             self._keep_log()
         return True
 
+    def _publish(self) -> None:
+        if self.publisher is not None:
+            self.publisher.tick()
+
     def _orders(self) -> Orders:
         if self._is_due("renew", settings.NASWEB_BEAT_SECONDS):
-            orders = renew(self.claim.job_id, self.claim.fence)
-            self.renewed = time.monotonic()
-            return orders
+            return self._renew()
         if self._is_due("orders", ORDERS_SECONDS):
             return read_orders(self.claim.job_id, self.claim.fence)
         return Orders()
 
-    def _obey(self, orders: Orders, process: engine.Engine | None) -> bool:
-        """Do what is asked; True if the attempt is over.  No process: none yet."""
+    def _renew(self) -> Orders:
+        self.oom_kills = memory.kills()
+        return renew(self.claim.job_id, self.claim.fence)
+
+    def _obey(self, orders: Orders) -> Verdict | None:
+        """Return the end that is asked for, if one is."""
         if orders.lost:
             raise StaleAttemptError
+        if orders.allowance is not None:
+            self.limits.allow(orders.allowance)
         if orders.cancel:
-            engine.stop(process)
-            self._end(State.CANCELLED, Outcome.CANCELLED, seconds=PUBLISH_SHORTLY)
-            return True
-        if orders.pause and self.recorder.started:
-            # From a plain "running" if the request came while the engine started.
-            move(self.claim.job_id, State.PAUSING, fence=self.claim.fence)
-            engine.stop(process)
-            self._relay()
-            self._end(State.PAUSED, Outcome.PAUSED)
-            return True
+            return verdict.CANCELLED
+        if orders.pause:
+            return verdict.PAUSED
         if self.stopping():
-            engine.stop(process)
-            self._relay()
-            self._publish_rest(PUBLISH_SHORTLY)
-            give_back(
-                self.claim.job_id,
-                self.claim.fence,
-                Outcome.INTERRUPTED,
-                "The worker was stopped.",
-            )
-            return True
-        return False
+            return verdict.STOPPED
+        return None
 
-    def _conclude(self, code: int) -> None:
-        """Write down how the engine ended by itself."""
-        if code == 0 and self.recorder.finished:
-            self._end(State.SUCCEEDED, Outcome.SUCCEEDED)
-            return
-        number = -code if code < 0 else code - 128
-        if not self.recorder.failure and number in KILLED_FROM_OUTSIDE:
-            self._keep_log()
-            self._publish_rest(PUBLISH_SECONDS)
-            give_back(
-                self.claim.job_id,
-                self.claim.fence,
-                Outcome.LOST,
-                f"The engine was killed by {signal.Signals(number).name}.",
-            )
-            return
-        error = self.recorder.failure or self._explain(code)
-        self._end(State.FAILED, Outcome.FAILED, error=error)
+    def _has_result(self, found: Verdict) -> bool:
+        """Say whether the engine came to its end before it heard of another one."""
+        return self.recorder.finished and found != verdict.CANCELLED
 
-    def _explain(self, code: int) -> str:
-        if code < 0:
-            how = f"was ended by {signal.Signals(-code).name}"
-        else:
-            how = f"ended with exit code {code} and without a result"
-        last = runfolder.log_tail(self.folder).rstrip().rpartition("\n")[2]
-        if code == 2 and last:  # a spec that no longer fits: it says so in a sentence
-            return last
-        return f"The engine {how}; its log says more."
+    def _judge(self, code: int) -> Verdict:
+        """Judge an engine that ended by itself."""
+        if self.recorder.finished:
+            return verdict.SUCCEEDED
+        return verdict.of_engine(
+            code,
+            self.recorder.failure,
+            last_words=runfolder.log_tail(self.folder).rstrip().rpartition("\n")[2],
+            starved=memory.kills() > self.oom_kills,
+            full=limits.too_full(self.folder) is not None,
+        )
 
-    def _end(
-        self,
-        state: str,
-        outcome: str,
-        error: str = "",
-        *,
-        seconds: float = PUBLISH_SECONDS,
-    ) -> None:
+    def _write(self, found: Verdict) -> None:
         self._keep_log()
-        self._publish_rest(seconds)
-        end(self.claim.job_id, self.claim.fence, state, outcome, error=error)
-
-    def _pause(self, sentence: str) -> None:
-        """Pause the job for a reason that a person has to see to."""
-        self.recorder.enter_running()
-        move(self.claim.job_id, State.PAUSING, fence=self.claim.fence, error=sentence)
-        self._end(State.PAUSED, Outcome.INTERRUPTED, sentence, seconds=PUBLISH_SHORTLY)
-
-    def _publish_rest(self, seconds: float) -> None:
-        """Publish log and last files while the lease is ours; if that fails, the
-        worker does it later (``retention``)."""
-
-        def meanwhile() -> None:
-            nonlocal until
-            if self._orders().lost:
-                raise StaleAttemptError
-            if self.stopping():
-                until = min(until, time.monotonic() + PUBLISH_SHORTLY)
-
-        until = time.monotonic() + seconds
-        self.publisher.finish(lambda: time.monotonic() < until, meanwhile)
+        job, fence = self.claim.job_id, self.claim.fence
+        if found.state == State.QUEUED:
+            done = give_back(
+                job, fence, found.outcome, found.sentence, later=found.later
+            )
+        else:
+            done = end(job, fence, found.state, found.outcome, error=found.sentence)
+        if done:
+            return
+        # Perhaps it was written before the connection broke.
+        own = Attempt.objects.filter(job_id=job, number=fence, outcome=found.outcome)
+        if not own.exists():
+            raise StaleAttemptError
 
     def _keep_log(self) -> None:
         path = runfolder.log_path(self.folder)
         size = path.stat().st_size if path.exists() else 0
         if size == self.log_size:
             return
-        self.log_size = size
         Job.objects.filter(pk=self.claim.job_id, fence=self.claim.fence).update(
             log_tail=runfolder.log_tail(self.folder)
         )
+        self.log_size = size
 
     def _is_due(self, what: str, seconds: float) -> bool:
         now = time.monotonic()
@@ -288,6 +320,48 @@ class _Attempt:
             return False
         self.due[what] = now + seconds
         return True
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask the database, again for as long as it is away."""
+        while True:
+            try:
+                answer = ask()
+            except Error as error:
+                self._outlast(error)
+                continue
+            self._is_back()
+            return answer
+
+    def _outlast(self, error: Error) -> None:
+        """Wait a moment for a database that is away; raise any other error."""
+        if not database_is_away(error):
+            raise error
+        close_old_connections()
+        now = time.monotonic()
+        self.away_since = self.away_since or now
+        if self._is_due("away", AWAY_SECONDS):
+            reason = str(error).strip().partition("\n")[0]
+            logger.warning(
+                "The database is away for %.0f s (%s); job %s goes on, and is "
+                "recorded when it is back",
+                now - self.away_since,
+                reason,
+                self.claim.job_uuid,
+            )
+        if self.stopping():
+            raise LeftBehindError from None
+        self.due["renew"] = 0.0  # the first thing to do when it is back
+        time.sleep(RETRY_SECONDS)
+
+    def _is_back(self) -> None:
+        if self.away_since is None:
+            return
+        away = time.monotonic() - self.away_since
+        logger.warning(
+            "The database is back after %.0f s; job %s", away, self.claim.job_uuid
+        )
+        self.away_since = None
+        self.due["away"] = 0.0
 
 
 def _environment(claim: Claim) -> dict[str, str]:

@@ -25,9 +25,11 @@ from celery.signals import (
 )
 from django.conf import settings
 from django.db import Error, connection
+from django.db.backends.signals import connection_created
 from structlog.contextvars import bind_contextvars
 
 from . import bell, queueing, retention, workers
+from .fencing import limit_idle_transactions
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ def _begin_process(**_: Any) -> None:
     """
     global _parent
     _parent = os.getppid()
+    connection_created.connect(limit_idle_transactions)
     threading.Thread(target=_give_back_at_start, name="start", daemon=True).start()
 
 

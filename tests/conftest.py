@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from nasweb.embedded import Server
+from searchjobs import queueing
 from searchjobs.models import Membership, Queue, Team
 from tests import servers as real
 from tests.factories import make_queue, make_team, make_user
@@ -41,6 +42,12 @@ def django_db_modify_db_settings(
     servers: list[Server], django_db_modify_db_settings_parallel_suffix: None
 ) -> None:
     """Have the servers before pytest-django makes the test database."""
+
+
+@pytest.fixture(autouse=True)
+def _leases_count_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PostgreSQL of the tests has just started, and leases count from there."""
+    monkeypatch.setattr(queueing, "LEASES_AFTER_START", 0)
 
 
 @pytest.fixture

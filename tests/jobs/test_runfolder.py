@@ -3,12 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from searchjobs import child, runfolder
+from searchjobs.models import Attempt, Job, Slot
+from searchjobs.queueing import give_back
 from searchjobs.runfolder import LOG_LINES, EventFile, FolderBusyError
+from tests.jobs.conftest import Launch, take
 
 
 def write(folder: Path, text: str) -> EventFile:
@@ -34,25 +39,7 @@ def test_an_event_whose_recording_failed_comes_again(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_events_has_none(tmp_path: Path) -> None:
-    events = EventFile(tmp_path / "nowhere")
-    events.drop_torn_line()
-    assert list(events.unread()) == []
-
-
-@pytest.mark.parametrize(
-    ("written", "kept"),
-    [
-        ("one\ntw", "one\n"),
-        ("one\n", "one\n"),
-        ("o", ""),
-        ("one\n" + "x" * 200_000, "one\n"),
-    ],
-)
-def test_what_a_kill_left_of_a_line_is_cut_off(
-    tmp_path: Path, written: str, kept: str
-) -> None:
-    write(tmp_path, written).drop_torn_line()
-    assert (tmp_path / "events.jsonl").read_text() == kept
+    assert list(EventFile(tmp_path / "nowhere").unread()) == []
 
 
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
@@ -64,43 +51,65 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     assert tail[-1] == f"line {LOG_LINES + 49}"
 
 
-def holder(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a process that holds the lock of a folder, as an engine does."""
-    descriptor = runfolder.lock(folder)
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(600)"],
-        pass_fds=(descriptor,),
-        start_new_session=True,
-    )
-    runfolder.name_holder(descriptor, process.pid)
-    os.close(descriptor)
+SLEEP = "import time; time.sleep(600)"
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """A function that starts a sleeping process, which does not outlive the test."""
+    found: list[subprocess.Popen[bytes]] = []
+
+    def go(code: str = SLEEP, **options: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", code]
+        found.append(subprocess.Popen(command, start_new_session=True, **options))
+        return found[-1]
+
+    yield go
+    for process in found:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def holder(started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> Any:
+    """A process that holds the lock of a folder, as an engine does."""
+    with runfolder.locked(tmp_path) as descriptor:
+        process = started(pass_fds=(descriptor,))
+        runfolder.name_holder(descriptor, process.pid)
     return process
 
 
-def test_an_orphan_that_still_writes_here_is_killed(tmp_path: Path) -> None:
-    orphan = holder(tmp_path)
-    try:
-        os.close(runfolder.lock(tmp_path))
-        assert orphan.wait(10) == -9
-    finally:
-        orphan.kill()
-        orphan.wait()
+def test_an_orphan_that_still_writes_here_is_killed(
+    tmp_path: Path, holder: subprocess.Popen[bytes]
+) -> None:
+    with runfolder.locked(tmp_path):
+        assert holder.wait(10) == -9
 
 
 def test_an_engine_on_another_machine_is_waited_for_and_not_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, holder: subprocess.Popen[bytes]
 ) -> None:
-    monkeypatch.setattr(runfolder, "LOCK_WAIT_SECONDS", 0.3)
-    other = holder(tmp_path)
-    try:
-        (tmp_path / "lock").write_text(f"elsewhere {other.pid}")
-        with pytest.raises(FolderBusyError, match="An engine on elsewhere still works"):
-            runfolder.lock(tmp_path)
+    (tmp_path / "lock").write_text(f"elsewhere {holder.pid}")
+    with (
+        pytest.raises(FolderBusyError, match="An engine on elsewhere still works"),
+        runfolder.locked(tmp_path, seconds=0.3),
+    ):
+        pass
+    assert holder.poll() is None
+    holder.kill()
+    holder.wait()
+    with runfolder.locked(tmp_path):
+        pass
+
+
+def test_what_left_the_group_of_an_engine_is_killed_before_the_next_one_starts(
+    tmp_path: Path, started: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    mine = started(env={**os.environ, runfolder.FAMILY: str(tmp_path)})
+    other = started(env={**os.environ, runfolder.FAMILY: str(tmp_path / "other")})
+    with runfolder.locked(tmp_path):
+        assert mine.wait(10) == -9
         assert other.poll() is None
-    finally:
-        other.kill()
-        other.wait()
-    os.close(runfolder.lock(tmp_path))
 
 
 def test_the_engine_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,3 +120,52 @@ def test_the_engine_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not {"DATABASE_URL", "SECRET_KEY_FILE", "REDIS_URL"} & found.keys()
     assert found["NASWEB_DATA_ROOT"] == "/data"
     assert found["OMP_NUM_THREADS"] == "3"
+
+
+STATES = [
+    # the mark, attempts that have recorded epochs, the first whose files count
+    pytest.param(0, [], 1, True, id="nothing has run"),
+    pytest.param(2, [1, 2], 1, True, id="the last attempt ran here"),
+    pytest.param(1, [1], 1, True, id="the last attempt got nowhere"),
+    pytest.param(0, [], 1, True, id="files of a version without marks"),
+    pytest.param(1, [1, 2], 1, False, id="it has gone on elsewhere"),
+    pytest.param(0, [2], 1, False, id="it has only run elsewhere"),
+    pytest.param(2, [1, 2], 3, False, id="queued again from the start"),
+    pytest.param(0, [], 3, False, id="queued again from the start, unmarked"),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("mark", "recorded", "files_from", "trusted"), STATES)
+def test_files_are_trusted_unless_the_job_has_gone_on_without_them(
+    launched: Launch,
+    slot: Slot,
+    tmp_path: Path,
+    mark: int,
+    recorded: list[int],
+    files_from: int,
+    trusted: bool,
+) -> None:
+    (job,) = launched()
+    Job.objects.update(files_from=files_from)
+    for number in (1, 2, 3):
+        taken = take(slot)
+        assert taken is not None
+        epochs = 5 if number in recorded else 0
+        Attempt.objects.filter(number=number).update(epochs=epochs)
+        if number < 3:
+            give_back(job.pk, number, Attempt.Outcome.INTERRUPTED, "The worker left.")
+    folder = tmp_path / "run"
+    checkpoint = folder / "checkpoints" / "epoch-00001.pt"
+    checkpoint.parent.mkdir(parents=True)
+    for path in (checkpoint, folder / "events.jsonl", runfolder.log_path(folder)):
+        path.write_text("one\n")
+    if mark:
+        runfolder.mark(folder, mark)
+    assert runfolder.marked(folder) == mark
+    assert runfolder.prepare(folder, taken) is trusted
+    assert checkpoint.exists() is trusted
+    assert (folder / "events.jsonl").exists() is trusted
+    assert runfolder.log_tail(folder) == "one", "what people read is kept"
+    runfolder.mark(folder, taken.fence)
+    assert runfolder.prepare(folder, taken), "asked again, it is our own"
