@@ -1,9 +1,9 @@
 """Batch norm whose batch is spread over several processes.
 
 Inside ``over_all_processes`` every process holds a part of the batch, and mean and
-variance are those of the whole batch, forward and backward: one exchange of
-2 C + 1 numbers a norm forward, one of 2 C numbers backward.  Outside, and in a search
-of one process, nothing here is ever called.
+variance are those of the whole batch, forward and backward: one exchange of three
+numbers a channel forward, one of two backward.  Outside, and in a search of one
+process, nothing here is ever called.
 
 ``torch.nn.SyncBatchNorm`` does the same on CUDA alone, and only as a module.
 
@@ -15,8 +15,8 @@ T. Chan, G. Golub, R. LeVeque, Updating Formulae for Computing Sample Variances,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,137 +43,199 @@ def over_all_processes() -> Iterator[None]:
 
 
 def is_active() -> bool:
-    """Say whether a norm that trains must be computed by ``batch_norm`` here."""
+    """Say whether a norm that trains must be computed by ``batch_norms`` here."""
     return _active
 
 
-def batch_norm(
-    z: Tensor,
-    scale: Tensor | None,
-    shift: Tensor | None,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    momentum: float,
-    epsilon: float,
-) -> Tensor:
-    """Return scale * (z - mean) / std + shift, per channel, of the global batch.
+class Norm(NamedTuple):
+    """One batch norm that is to be computed.
 
-    The result of ``torch.nn.functional.batch_norm`` in training on the batches of all
-    processes, one after the other; each process gets the rows that it gave.
-
-    Args:
-        z: (b, C, ...), at least one row, b may differ between processes.
+    Attributes:
+        z: (b, C, ...), at least one row; b may differ between processes.
         scale: (C,) or None for one.
         shift: (C,) or None for zero.
         running_mean: (C,) or None; updated in place, alike in all processes.
         running_var: (C,) or None, likewise.
-        momentum: share of the new statistics in the running ones.
-        epsilon: added to the variance.
     """
-    result, mean, variance, count = _BatchNorm.apply(z, scale, shift, epsilon)
-    if running_mean is not None and running_var is not None:
-        with torch.no_grad():
-            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
-            unbiased = variance * (count / (count - 1))
-            running_var.lerp_(unbiased.to(running_var.dtype), momentum)
-    return result
+
+    z: Tensor
+    scale: Tensor | None
+    shift: Tensor | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
 
 
-class _BatchNorm(Function):
-    """Also returns mean, (biased) variance and number of values of a channel."""
+def batch_norms(norms: Sequence[Norm], momentum: float, epsilon: float) -> list[Tensor]:
+    """Return scale * (z - mean) / std + shift of each norm, per channel.
+
+    The results of ``torch.nn.functional.batch_norm`` in training on the batches of all
+    processes, one after the other; each process gets the rows that it gave.  All the
+    norms together take one exchange, so those that can be computed at once should be.
+
+    Args:
+        norms: in the same order in every process.
+        momentum: share of the new statistics in the running ones.
+        epsilon: added to the variances.
+    """
+    columns = [[norm[i] for norm in norms] for i in range(3)]
+    outputs = _BatchNorms.apply(epsilon, *columns[0], *columns[1], *columns[2])
+    results, (means, variances, counts) = outputs[: len(norms)], outputs[len(norms) :]
+    channels = [norm.z.shape[1] for norm in norms]
+    with torch.no_grad():
+        statistics = zip(
+            norms,
+            means.split(channels),
+            (variances * (counts / (counts - 1))).split(channels),
+            strict=True,
+        )
+        for norm, mean, unbiased in statistics:
+            if norm.running_mean is not None and norm.running_var is not None:
+                norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
+                norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), momentum)
+    return list(results)
+
+
+class _BatchNorms(Function):
+    """Also returns means, (biased) variances and counts of values, of all channels of
+    all norms in one row each."""
 
     @staticmethod
-    def forward(
-        ctx: Any, z: Tensor, scale: Tensor | None, shift: Tensor | None, epsilon: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        dims, here = _dims(z), z.numel() // z.shape[1]
-        own_mean = z.mean(dims)
-        result = z - _wide(own_mean, z)
-        squares = (result * result).sum(dims)
-        mean, variance, count = _combine(own_mean, squares, here)
+    def forward(ctx: Any, epsilon: float, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+        zs, scales, shifts = _columns(inputs)
+        channels = [z.shape[1] for z in zs]
+        own_means = [z.mean(_dims(z)) for z in zs]
+        results = [z - _wide(mean, z) for z, mean in zip(zs, own_means, strict=True)]
+        squares = [(centred * centred).sum(_dims(centred)) for centred in results]
+        heres = [
+            mean.new_full(mean.shape, _values(z))
+            for z, mean in zip(zs, own_means, strict=True)
+        ]
+        own_mean = torch.cat(own_means)
+        mean, variance, count = _combine(own_mean, torch.cat(squares), torch.cat(heres))
         inverse = (variance + epsilon).rsqrt()
-        factor = inverse if scale is None else inverse * scale
-        constant = (own_mean - mean) * factor
-        if shift is not None:
-            constant = constant + shift
-        result.mul_(_wide(factor, z)).add_(_wide(constant, z))
-        ctx.save_for_backward(z, scale, shift, mean, inverse, count)
+        moved = own_mean - mean
+        steps = zip(
+            results,
+            scales,
+            shifts,
+            inverse.split(channels),
+            moved.split(channels),
+            strict=True,
+        )
+        for centred, scale, shift, factor, constant in steps:
+            factor = factor if scale is None else factor * scale
+            constant = constant * factor
+            if shift is not None:
+                constant = constant + shift
+            centred.mul_(_wide(factor, centred)).add_(_wide(constant, centred))
+        ctx.save_for_backward(*inputs, mean, inverse, count)
         ctx.epsilon = epsilon
         ctx.mark_non_differentiable(mean, variance, count)
-        return result, mean, variance, count
+        return *results, mean, variance, count
 
     @staticmethod
-    def backward(
-        ctx: Any, gradient: Tensor, *_: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        z, scale, shift, mean, inverse, count = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, mean, inverse, count = ctx.saved_tensors
+        slopes = gradients[:-3]
         if torch.is_grad_enabled():
-            return _differentiable_backward(ctx, z, scale, shift, gradient)
-        dims = _dims(z)
-        total = gradient.sum(dims)
-        # sum over this process's rows of gradient * (z - mean)
-        covariance = (gradient * (z - _wide(mean, z))).sum(dims)
-        to_z = to_scale = to_shift = None
-        if ctx.needs_input_grad[0]:
-            everywhere = sum_over_all(torch.cat((total, covariance))) / count
-            mean_slope, mean_product = everywhere.chunk(2)
-            factor = inverse if scale is None else inverse * scale
-            along = factor * inverse * inverse * mean_product
-            constant = along * mean - factor * mean_slope
-            to_z = torch.addcmul(
-                _wide(constant, z), gradient, _wide(factor, z)
-            ).addcmul_(z, _wide(along, z), value=-1)
-        # what scale and shift are owed by the rows of this process; the gradients
-        # of all processes are added up at the end of the half-step
-        if ctx.needs_input_grad[1]:
-            to_scale = covariance * inverse
-        if ctx.needs_input_grad[2]:
-            to_shift = total
-        return to_z, to_scale, to_shift, None
+            return _differentiable_backward(ctx, inputs, slopes)
+        zs, scales, shifts = _columns(inputs)
+        channels = [z.shape[1] for z in zs]
+        means, inverses = mean.split(channels), inverse.split(channels)
+        totals = [slope.sum(_dims(slope)) for slope in slopes]
+        # sums over this process's rows of gradient * (z - mean)
+        covariances = [
+            (slope * (z - _wide(own, z))).sum(_dims(z))
+            for slope, z, own in zip(slopes, zs, means, strict=True)
+        ]
+        everywhere = sum_over_all(
+            torch.stack((torch.cat(totals), torch.cat(covariances)))
+        )
+        mean_slopes, mean_products = (
+            row.split(channels) for row in (everywhere / count).unbind()
+        )
+        to_z: list[Tensor | None] = []
+        for i, z in enumerate(zs):
+            scale = scales[i]
+            factor = inverses[i] if scale is None else inverses[i] * scale
+            along = factor * inverses[i] * inverses[i] * mean_products[i]
+            constant = along * means[i] - factor * mean_slopes[i]
+            start = torch.addcmul(_wide(constant, z), slopes[i], _wide(factor, z))
+            to_z.append(start.addcmul_(z, _wide(along, z), value=-1))
+        # what scale and shift are owed by the rows of this process: the gradients of
+        # all processes are added up at the end of the half-step
+        to_scale = [
+            None if scale is None else covariance * own
+            for scale, covariance, own in zip(
+                scales, covariances, inverses, strict=True
+            )
+        ]
+        to_shift = [
+            None if shift is None else total
+            for shift, total in zip(shifts, totals, strict=True)
+        ]
+        return None, *to_z, *to_scale, *to_shift
 
 
-def _combine(mean: Tensor, squares: Tensor, here: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean, variance and count over all processes, from the mean, the sum of
-    squared deviations and the count of each.  In every process the same bits."""
-    count = mean.new_full((1,), here)
-    rows = gather_rows(torch.cat((mean, squares, count)))
-    means, squared = rows[:, :-1].chunk(2, dim=1)
-    counts = rows[:, -1:]
-    total = counts.sum(0)
-    whole = (means * counts).sum(0) / total
-    variance = (squared + counts * (means - whole) ** 2).sum(0) / total
-    return whole, variance, total
+def _columns(
+    inputs: Sequence[Any],
+) -> tuple[list[Tensor], list[Tensor | None], list[Tensor | None]]:
+    """Return the maps, scales and shifts that stand one after the other."""
+    count = len(inputs) // 3
+    return (
+        list(inputs[:count]),
+        list(inputs[count : 2 * count]),
+        list(inputs[2 * count :]),
+    )
+
+
+def _combine(
+    means: Tensor, squares: Tensor, counts: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean, variance and count over all processes, from the means, the sums of
+    squared deviations and the counts of each.  In every process the same bits."""
+    rows = gather_rows(torch.cat((means, squares, counts)))
+    own_means, own_squares, own_counts = rows.chunk(3, dim=1)
+    count = own_counts.sum(0)
+    mean = (own_means * own_counts).sum(0) / count
+    moved = own_counts * (own_means - mean) ** 2
+    return mean, (own_squares + moved).sum(0) / count, count
 
 
 def _differentiable_backward(
-    ctx: Any, z: Tensor, scale: Tensor | None, shift: Tensor | None, gradient: Tensor
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+    ctx: Any, inputs: Sequence[Tensor | None], slopes: Sequence[Tensor]
+) -> tuple[Tensor | None, ...]:
     """Return the gradients as a graph of their own, by the formula written out."""
-    inputs = (z, scale, shift)
+    needed = ctx.needs_input_grad[1:]
     wanted = [
         tensor
-        for tensor, needed in zip(inputs, ctx.needs_input_grad[:3], strict=True)
-        if needed and tensor is not None
+        for tensor, asked in zip(inputs, needed, strict=True)
+        if asked and tensor is not None
     ]
-    result = _written_out(z, scale, shift, ctx.epsilon)
-    found = iter(torch.autograd.grad(result, wanted, gradient, create_graph=True))
-    to_z, to_scale, to_shift = (
-        next(found) if needed else None for needed in ctx.needs_input_grad[:3]
-    )
-    return to_z, to_scale, to_shift, None
+    results = [
+        _written_out(z, scale, shift, ctx.epsilon)
+        for z, scale, shift in zip(*_columns(inputs), strict=True)
+    ]
+    found = iter(torch.autograd.grad(results, wanted, slopes, create_graph=True))
+    return None, *(next(found) if asked else None for asked in needed)
 
 
 def _written_out(
     z: Tensor, scale: Tensor | None, shift: Tensor | None, epsilon: float
 ) -> Tensor:
     """Compute the norm by operations that can be differentiated any number of times."""
-    count = sum_over_all(z.new_full((1,), z.numel() // z.shape[1]))
+    count = sum_over_all(z.new_full((1,), _values(z)))
     mean = sum_over_all(z.sum(_dims(z))) / count
     centred = z - _wide(mean, z)
     variance = sum_over_all((centred * centred).sum(_dims(z))) / count
     factor = (variance + epsilon).rsqrt()
     result = centred * _wide(factor if scale is None else factor * scale, z)
     return result if shift is None else result + _wide(shift, z)
+
+
+def _values(z: Tensor) -> int:
+    """Return how many values a channel has here."""
+    return z.numel() // z.shape[1]
 
 
 def _dims(z: Tensor) -> list[int]:
@@ -200,15 +262,14 @@ class _SharedBatchNorm(AnyBatchNorm):
             self.num_batches_tracked.add_(1)
             if momentum is None:  # a plain average of all batches so far
                 momentum = 1.0 / float(self.num_batches_tracked)
-        return batch_norm(
+        norm = Norm(
             input,
             self.weight,
             self.bias,
             self.running_mean if tracked else None,
             self.running_var if tracked else None,
-            momentum or 0.0,
-            self.eps,
         )
+        return batch_norms([norm], momentum or 0.0, self.eps)[0]
 
 
 class _Shared1d(_SharedBatchNorm, nn.BatchNorm1d): ...

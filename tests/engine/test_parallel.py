@@ -18,6 +18,7 @@ from searchjobs.engine import parallel
 from searchjobs.engine.batch import Batch
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.search import search
+from searchjobs.engine.sections import Split
 from searchjobs.engine.shared_norm import share_norms
 from searchjobs.engine.validation import validate
 
@@ -111,9 +112,9 @@ def leaders_word(ours):
 
     def make():
         made.append(1)
-        return validate({"seed": 7 + ours.rank})
+        return Split(seed=7 + ours.rank)
 
-    told_seed = ours.by_leader(make, type(validate({}))).seed
+    told_seed = ours.by_leader(make, Split).seed
     alike = ours.agree(lambda: [torch.ones(3)])
     apart = ours.agree(lambda: [torch.full((3,), float(ours.rank))])
     return told_seed, len(made), alike, apart
@@ -144,7 +145,7 @@ def both(tmp_path_factory):
 
 
 def test_two_processes_prune_the_same_ids_as_one(both):
-    alone, shared, one, two = both
+    alone, _, one, two = both
     prunings = [event for event in alone if event["type"] == "samples_pruned"]
     assert len(prunings) == 6
     for event in prunings:

@@ -23,8 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, relu
 
+from ...shared_norm import Norm, is_active
 from .encoding import CONVOLUTIONS, EDGES, OPERATIONS
-from .normalisation import normalise
+from .normalisation import normalise, normalise_together
 from .skeleton import initialise
 
 Plan = tuple[tuple[bool, ...], ...]
@@ -36,6 +37,8 @@ _ROWS_FROM = tuple(
     tuple(row for row, (_, source) in enumerate(EDGES) if source == node)
     for node in range(3)
 )
+Convolved = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
+"""Output, scale, shift, running mean and running variance: what ``Norm`` holds."""
 _SKIP = OPERATIONS.index("skip_connect")
 _POOL = OPERATIONS.index("avg_pool_3x3")
 
@@ -104,13 +107,15 @@ class EdgeConvolution(nn.Module):
 
     def forward(self, rectified: Tensor, scale: Tensor) -> Tensor:
         """Return the operation's output times its edge weight ``scale`` (C,)."""
+        return normalise(*self.convolved(rectified, scale), self.training)
+
+    def convolved(self, rectified: Tensor, scale: Tensor) -> Convolved:
+        """Return the output of the convolution and the norm that comes behind it."""
         z = conv2d(rectified, self.weight, padding=self.weight.shape[-1] // 2)
         shift = None
         if self.gamma is not None and self.beta is not None:
             scale, shift = scale * self.gamma, scale * self.beta
-        return normalise(
-            z, scale, shift, self.running_mean, self.running_var, self.training
-        )
+        return z, scale, shift, self.running_mean, self.running_var
 
 
 class SearchCell(nn.Module):
@@ -159,15 +164,23 @@ class SearchCell(nn.Module):
     ) -> None:
         """Add to the later nodes what the edges ``rows`` bring from node ``x``."""
         rectified = pooled = None
+        shared: list[tuple[int, Norm]] = []
         for name in CONVOLUTIONS:
             operation = OPERATIONS.index(name)
             edges = cast(nn.ModuleList, self.get_submodule(name))
             for row in rows:
                 if plan[row][operation]:
                     rectified = relu(x) if rectified is None else rectified
-                    term = edges[row](rectified, stage.wide[row][operation])
-                    known = nodes[EDGES[row][0]]
-                    nodes[EDGES[row][0]] = term if known is None else known.add_(term)
+                    edge, scale = edges[row], stage.wide[row][operation]
+                    if is_active():
+                        found = cast(EdgeConvolution, edge).convolved(rectified, scale)
+                        shared.append((row, Norm(*found)))
+                    else:
+                        _put(nodes, row, edge(rectified, scale))
+        if shared:  # all at once: processes meet once a source node, not once an edge
+            terms = normalise_together([norm for _, norm in shared])
+            for (row, _), term in zip(shared, terms, strict=True):
+                _put(nodes, row, term)
         for row in rows:
             target = EDGES[row][0]
             if plan[row][_SKIP]:
@@ -175,6 +188,13 @@ class SearchCell(nn.Module):
             if plan[row][_POOL]:
                 pooled = average(x, stage) if pooled is None else pooled
                 nodes[target] = _add(nodes[target], pooled, stage.plain[row][_POOL])
+
+
+def _put(nodes: list[Tensor | None], row: int, term: Tensor) -> None:
+    """Add what edge ``row`` brings, in place, to the node where it ends."""
+    target = EDGES[row][0]
+    known = nodes[target]
+    nodes[target] = term if known is None else known.add_(term)
 
 
 def _add(node: Tensor | None, x: Tensor, scale: Tensor) -> Tensor:

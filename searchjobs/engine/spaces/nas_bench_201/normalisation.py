@@ -12,6 +12,7 @@ Source of the formulae: S. Ioffe, C. Szegedy, Batch Normalization, ICML 2015.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import batch_norm
 
-from ... import shared_norm
+from ...shared_norm import Norm, batch_norms, is_active
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -50,10 +51,9 @@ def normalise(
         return batch_norm(
             z, running_mean, running_var, scale, shift, False, MOMENTUM, EPSILON
         )
-    if shared_norm.is_active():
-        return shared_norm.batch_norm(
-            z, scale, shift, running_mean, running_var, MOMENTUM, EPSILON
-        )
+    if is_active():
+        norm = Norm(z, scale, shift, running_mean, running_var)
+        return normalise_together([norm])[0]
     samples = z.numel() // z.shape[1]
     if samples < 2:
         raise ValueError(
@@ -70,6 +70,11 @@ def normalise(
             running_mean.lerp_(mean, MOMENTUM)
             running_var.lerp_(variance * (samples / (samples - 1)), MOMENTUM)
     return result
+
+
+def normalise_together(norms: Sequence[Norm]) -> list[Tensor]:
+    """Return what ``normalise`` returns for each while processes share a batch."""
+    return batch_norms(norms, MOMENTUM, EPSILON)
 
 
 class BatchNorm(nn.BatchNorm2d):
