@@ -39,6 +39,7 @@ from searchjobs.bell import run_channel
 from searchjobs.models import Run
 
 from . import access
+from .metrics import STREAMS
 from .runs.charts import epoch_messages
 from .runs.status import status
 
@@ -236,6 +237,7 @@ async def stream(run: Run, after: int) -> AsyncIterator[str]:
     """Yield the events of a run: first what is stored, then what happens."""
     home = hub()
     client = home.join(run)
+    STREAMS.inc()
     try:
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         news: News | None = await from_rows(look, run.pk, after)
@@ -259,6 +261,7 @@ async def stream(run: Run, after: int) -> AsyncIterator[str]:
                     return
             news = await _next(run, client, after)
     finally:
+        STREAMS.dec()
         home.leave(run, client)
 
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
 import structlog
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.signals import request_finished
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+
+from nasweb.around import Around
 
 Event = MutableMapping[str, Any]
 HEADER = "X-Request-ID"
@@ -83,45 +85,24 @@ def _place(field: str) -> int:
     return ORDER.index(field) if field in ORDER else len(ORDER)
 
 
-class Requests:
-    """Give each request an id, which its log lines and its answer carry.
+class Requests(Around):
+    """Give each request an id, which its log lines and its answer carry."""
 
-    Both synchronous and asynchronous, so that live streams stay asynchronous.
-    """
+    def before(self, request: HttpRequest) -> str:
+        given = request.headers.get(HEADER, "")
+        name = given if _GOOD_ID.fullmatch(given) else secrets.token_hex(8)
+        request.META[_ID] = name
+        _request.set(request)
+        return name
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-        self.asynchronous = iscoroutinefunction(get_response)
-        if self.asynchronous:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        name = _begin(request)
-        if self.asynchronous:
-            return self._answer_later(request, name)  # type: ignore[return-value]
-        return _named(self.get_response(request), name)
-
-    async def _answer_later(self, request: HttpRequest, name: str) -> HttpResponse:
-        return _named(await self.get_response(request), name)  # type: ignore[misc]
+    def after(
+        self, request: HttpRequest, response: HttpResponse, known: str
+    ) -> HttpResponse:
+        response.headers[HEADER] = known
+        return response
 
 
-def _begin(request: HttpRequest) -> str:
-    given = request.headers.get(HEADER, "")
-    name = given if _GOOD_ID.fullmatch(given) else secrets.token_hex(8)
-    request.META[_ID] = name
-    _request.set(request)
-    return name
-
-
-def _named(response: HttpResponse, name: str) -> HttpResponse:
-    response.headers[HEADER] = name
-    return response
-
-
-@request_finished.connect
+@receiver(request_finished)
 def _end(**_: Any) -> None:
     """Django logs an error after the last middleware: only now is a request over."""
     _request.set(None)

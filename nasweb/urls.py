@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from nasweb.pages import accounts, health, home
+from nasweb.pages import accounts, health, home, metrics
 
 urlpatterns = [
     path("", home.index, name="home"),
@@ -20,4 +20,5 @@ urlpatterns = [
     path("teams/switch/", accounts.switch_team, name="team-switch"),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz, name="healthz"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]

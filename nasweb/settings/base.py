@@ -9,7 +9,14 @@ from typing import Any
 
 from nasweb.devices import gpu_likely
 
-from .parsers import Environment, artefact_storage, broker_url, database, redis_url
+from .parsers import (
+    Environment,
+    SettingError,
+    artefact_storage,
+    broker_url,
+    database,
+    redis_url,
+)
 
 env = Environment(os.environ)
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -113,6 +120,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "nasweb.logs.Requests",
+    "nasweb.metrics.Measured",
     "django.middleware.security.SecurityMiddleware",
     "nasweb.middleware.ContentSecurityPolicy",
     "nasweb.middleware.StaticFiles",
@@ -176,6 +184,11 @@ STATIC_URL = "static/"
 STATIC_ROOT: Path | None = BASE_DIR / "staticfiles"
 STATICFILES_DIRS: list[Any] = [BASE_DIR / "static", ("plotly", PLOTLY_FOLDER)]
 
+# Watching --------------------------------------------------------------------------
+#: Prometheus sends it to read /metrics; empty: only administrators may.
+NASWEB_METRICS_TOKEN = env.secret("NASWEB_METRICS_TOKEN")
+if NASWEB_METRICS_TOKEN and len(NASWEB_METRICS_TOKEN) < 16:
+    raise SettingError("NASWEB_METRICS_TOKEN is short; give it 16 or more characters.")
 #: ``json``: an object a line, for machines to read; ``text``: a sentence.
 LOG_FORMATS = ("json", "text")
 LOGGING: dict[str, Any] = {
