@@ -6,8 +6,11 @@ answer is 404, never 403, so nothing can be learnt from an address.
 
 from __future__ import annotations
 
+from importlib import import_module
 from uuid import UUID
 
+from django.conf import settings
+from django.contrib.auth import get_user
 from django.http import Http404, HttpRequest
 
 from searchjobs.models import Experiment, Membership, Run, Team
@@ -68,3 +71,12 @@ def run_or_404(request: HttpRequest, uuid: UUID) -> Run:
     if found is None:
         raise Http404("There is no such run in your teams.")
     return found
+
+
+def may_still_view(session: str | None, run: Run) -> bool:
+    """Say whether whoever has this session may view the run now: no longer after a
+    log-out, a new password, or when they have left the team."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session)
+    user = get_user(request)
+    return visible(Run, user).filter(pk=run.pk).exists()

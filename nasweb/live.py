@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,7 +28,7 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connections
+from django.db import Error, connections
 from django.http import HttpRequest, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.http import require_GET
@@ -54,6 +55,8 @@ BURST_SECONDS = 0.1
 """Rings that come closer together than this are answered by one look."""
 QUEUE_LENGTH = 64
 RETRY_MILLISECONDS = 2000
+RIGHTS_SECONDS = 60.0
+"""Whether somebody may still watch is asked so often."""
 
 _readers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="live")
 T = TypeVar("T")
@@ -221,11 +224,16 @@ def hub() -> Hub:
 async def run_stream(request: HttpRequest, uuid: UUID) -> StreamingHttpResponse:
     """Stream a run from the epoch after ``Last-Event-ID`` (or ``?after=``)."""
     run = await from_rows(access.run_or_404, request, uuid)
+    session = request.session.session_key
+
+    def may_watch() -> bool:
+        return access.may_still_view(session, run)
+
     # The middleware has asked who this is, in the request's own thread, whose
     # connection Django would keep until the response ends: hours, for a stream.
     await sync_to_async(let_go)()
     response = StreamingHttpResponse(
-        stream(run, _after(request)), content_type="text/event-stream"
+        stream(run, _after(request), may_watch), content_type="text/event-stream"
     )
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"
@@ -233,11 +241,18 @@ async def run_stream(request: HttpRequest, uuid: UUID) -> StreamingHttpResponse:
     return response
 
 
-async def stream(run: Run, after: int) -> AsyncIterator[str]:
-    """Yield the events of a run: first what is stored, then what happens."""
+async def stream(
+    run: Run, after: int, may_watch: Callable[[], bool]
+) -> AsyncIterator[str]:
+    """Yield the events of a run: first what is stored, then what happens.
+
+    The stream of somebody who may no longer watch ends within ``RIGHTS_SECONDS``; a
+    browser that comes again is told so.
+    """
     home = hub()
     client = home.join(run)
     STREAMS.inc()
+    asked = time.monotonic()
     try:
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         news: News | None = await from_rows(look, run.pk, after)
@@ -260,9 +275,22 @@ async def stream(run: Run, after: int) -> AsyncIterator[str]:
                     yield _event("end", {})
                     return
             news = await _next(run, client, after)
+            if time.monotonic() - asked > RIGHTS_SECONDS:
+                if not await _still(may_watch):
+                    return
+                asked = time.monotonic()
     finally:
         STREAMS.dec()
         home.leave(run, client)
+
+
+async def _still(may_watch: Callable[[], bool]) -> bool:
+    """Ask; while the database is away nobody is sent away."""
+    try:
+        return await from_rows(may_watch)
+    except Error as error:
+        logger.warning("Who watches could not be checked: %s", error)
+        return True
 
 
 async def _next(run: Run, client: Client, after: int) -> News | None:

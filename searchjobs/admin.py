@@ -1,7 +1,8 @@
-"""Django's admin: look at everything; change teams, queues and workers.
+"""Django's admin: look at everything; change users and teams.
 
-What a search left behind, and a job's state, are not edited here: the verbs in
-``launch`` and ``lifecycle`` keep states, leases and audit together.
+Queues, workers, jobs and what a search left behind are not edited here: the verbs in
+``launch``, ``lifecycle`` and the ``..._control`` modules keep rules, leases and audit
+together, and the site has their pages.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from django.http import HttpRequest
 from . import audit
 from .models import (
     Architecture,
+    Artefact,
     Attempt,
     AuditEvent,
     BenchmarkResult,
@@ -25,6 +27,8 @@ from .models import (
     Membership,
     Queue,
     Run,
+    Slot,
+    SlotSample,
     Team,
     Worker,
 )
@@ -111,7 +115,7 @@ class TeamAdmin(Audited):
 
 
 @admin.register(Queue)
-class QueueAdmin(Audited):
+class QueueAdmin(ReadOnly):
     list_display = ("name", "device", "paused", "max_running", "waiting", "running")
     list_filter = ("device", "paused")
 
@@ -135,23 +139,23 @@ class QueueAdmin(Audited):
 
 
 @admin.register(Worker)
-class WorkerAdmin(Audited):
+class WorkerAdmin(ReadOnly):
     list_display = ("name", "host", "drain_requested", "seen", "started")
     list_filter = ("drain_requested",)
-    readonly_fields = (
-        "name",
-        "host",
-        "only_queues",
-        "versions",
-        "disk_free",
-        "disk_total",
-        "clock_offset",
-        "started",
-        "seen",
-    )
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+
+@admin.register(Slot)
+class SlotAdmin(ReadOnly):
+    list_display = ("worker", "number", "device_name", "drain_requested", "job")
+    list_filter = ("device", "drain_requested")
+    list_select_related = ("worker", "job")
+
+
+@admin.register(SlotSample)
+class SlotSampleAdmin(ReadOnly):
+    list_display = ("slot", "at", "utilisation", "memory_used_mib", "power")
+    list_select_related = ("slot__worker",)
+    date_hierarchy = "at"
 
 
 class AttemptInline(admin.TabularInline):
@@ -190,6 +194,13 @@ class JobAdmin(ReadOnly):
     search_fields = ("uuid", "error")
     date_hierarchy = "created"
     inlines = (AttemptInline,)
+
+
+@admin.register(Artefact)
+class ArtefactAdmin(ReadOnly):
+    list_display = ("name", "job", "epoch", "fence", "size", "created")
+    list_select_related = ("job",)
+    search_fields = ("job__uuid", "name")
 
 
 @admin.register(Experiment)
@@ -254,8 +265,8 @@ class BenchmarkResultAdmin(ReadOnly):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly):
-    list_display = ("at", "actor", "verb", "object_type", "object_id", "team")
+    list_display = ("at", "actor", "verb", "object_type", "object_name", "team")
     list_filter = ("verb", "object_type", "team")
     list_select_related = ("actor", "team")
-    search_fields = ("object_id",)
+    search_fields = ("object_id", "object_name")
     date_hierarchy = "at"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F, Max, Min
 
+from .artefacts import remove
 from .lifecycle import ANEW, Values, act, counted_anew, waiting
 from .models import Job, Run
 from .permissions import User
@@ -54,8 +56,10 @@ def restart(actor: User, job: Job) -> bool:
 
 def _drop(job: Job) -> tuple[Values, Values]:
     """Delete what the job has found; return what there was, and what there is."""
-    files = job.artefacts.count()
+    paths = list(job.artefacts.values_list("path", flat=True))
     job.artefacts.all().delete()
+    transaction.on_commit(lambda: remove(*paths))
+    files = len(paths)
     run = Run.objects.filter(job=job).first()
     if run is None:
         return {"files": files}, {"files": 0}

@@ -31,7 +31,7 @@ def device_hours(days: int = 7) -> list[Used]:
         cursor.execute(
             """
             WITH spent AS (
-                SELECT job_id, device, devices,
+                SELECT team_id, device, devices,
                        timezone('UTC', started) AS started,
                        timezone('UTC', coalesce(ended, now())) AS ended
                 FROM searchjobs_attempt
@@ -54,8 +54,7 @@ def device_hours(days: int = 7) -> list[Used]:
             FROM spent
             JOIN each_day ON spent.started < each_day.next
                 AND spent.ended > each_day.day
-            JOIN searchjobs_job job ON job.id = spent.job_id
-            JOIN searchjobs_team team ON team.id = job.team_id
+            JOIN searchjobs_team team ON team.id = spent.team_id
             GROUP BY each_day.day, team.id, team.name, spent.device
             ORDER BY each_day.day, team.name, spent.device
             """,

@@ -24,7 +24,7 @@ from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.engine.validation import validate
 from searchjobs.models import Experiment, Job, Queue, Team
-from searchjobs.permissions import can_launch, visible
+from searchjobs.permissions import can_hurry, can_launch, visible
 
 #: Fields of the form that are no part of the spec.
 ABOUT = ("name", "seeds", "queue", "priority", "tags", "notes")
@@ -81,8 +81,9 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 def fields(request: HttpRequest) -> HttpResponse:
     """Draw the fields anew after a choice; nothing is judged yet."""
-    _team(request)
-    return render(request, "launch/_fields.html", _form_context(_read(request.POST)))
+    team = _team(request)
+    context = _form_context(_read(request.POST), _priorities(request, team))
+    return render(request, "launch/_fields.html", context)
 
 
 @require_POST
@@ -202,7 +203,7 @@ def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
 
 def _page(request: HttpRequest, team: Team, draft: Draft) -> HttpResponse:
     context = {
-        **_form_context(draft),
+        **_form_context(draft, _priorities(request, team)),
         **_preview_context(request, draft),
         "team": team,
         "presets": all_recipes(),
@@ -212,20 +213,32 @@ def _page(request: HttpRequest, team: Team, draft: Draft) -> HttpResponse:
     return render(request, "launch/new.html", context)
 
 
-def _form_context(draft: Draft) -> dict[str, Any]:
+def _priorities(request: HttpRequest, team: Team) -> tuple[Option, ...]:
+    """Return the priorities at which the user may launch."""
+    hurry = can_hurry(request.user, team)
+    return tuple(
+        Option(str(value), label)
+        for value, label in Job.Priority.choices
+        if hurry or value <= Job.Priority.NORMAL
+    )
+
+
+def _form_context(draft: Draft, priorities: tuple[Option, ...]) -> dict[str, Any]:
     own = [problem for problem in draft.problems if problem.field in ABOUT]
     others = [problem for problem in draft.problems if problem.field not in ABOUT]
     form = spec_fields.form(draft.values, others)
     return {
         "form": form,
-        "about": _about_fields(draft, own),
+        "about": _about_fields(draft, own, priorities),
         "wrong": len(draft.problems),
         "unfolded": draft.unfolded or form.advanced_wrong,
         "suggested_name": _suggested_name(draft.values),
     }
 
 
-def _about_fields(draft: Draft, problems: list[Problem]) -> dict[str, Field]:
+def _about_fields(
+    draft: Draft, problems: list[Problem], priorities: tuple[Option, ...]
+) -> dict[str, Field]:
     def made(name: str, label: str, kind: spec_fields.Kind, **more: Any) -> Field:
         errors = tuple(p.sentence for p in problems if p.field == name)
         value = draft.about[name]
@@ -254,8 +267,8 @@ def _about_fields(draft: Draft, problems: list[Problem]) -> dict[str, Field]:
             "priority",
             "Priority",
             "select",
-            help="inside the queue",
-            options=tuple(Option(str(v), t) for v, t in Job.Priority.choices),
+            help="inside the queue; high is for maintainers of the team",
+            options=priorities,
         ),
         "tags": made("tags", "Tags", "text", help="words with commas between them"),
         "notes": made("notes", "Notes", "area", help="for your team", wide=True),

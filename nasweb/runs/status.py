@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from searchjobs.models import Run
-from searchjobs.states import APPEARANCE, HELD, TERMINAL, State
+from searchjobs.states import APPEARANCE, HELD, HOLDING, TERMINAL, State
 
 from .words import duration
 
@@ -13,7 +13,8 @@ from .words import duration
 def status(run: Run) -> dict[str, Any]:
     """Return what the head of the page shows; ``run.job`` must be fresh."""
     job = run.job
-    tone, sign = APPEARANCE[job.state]
+    held = job.held and job.state == State.QUEUED
+    tone, sign = HOLDING if held else APPEARANCE[job.state]
     return {
         "state": job.state,
         "label": _label(run),

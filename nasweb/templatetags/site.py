@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from nasweb import access
-from searchjobs.states import APPEARANCE
+from searchjobs.permissions import is_administrator
+from searchjobs.states import APPEARANCE, HOLDING, State
 
 register = template.Library()
 
@@ -22,6 +23,8 @@ NAVIGATION = (
     ("compare:index", "Compare", ("/compare/",)),
     ("queues:list", "Queues", ("/queues/",)),
 )
+#: For administrators alone: the address is there for nobody else.
+INSTALLATION = ("installation:index", "Installation", ("/installation/",))
 
 
 @register.inclusion_tag("_nav.html", takes_context=True)
@@ -29,7 +32,10 @@ def navigation(context: dict[str, Any]) -> dict[str, Any]:
     """The links of the top bar; a page family that is not installed has none."""
     request: HttpRequest = context["request"]
     links = []
-    for name, label, prefixes in NAVIGATION:
+    shown = (
+        [*NAVIGATION, INSTALLATION] if is_administrator(request.user) else NAVIGATION
+    )
+    for name, label, prefixes in shown:
         try:
             href = reverse(name)
         except NoReverseMatch:
@@ -57,8 +63,11 @@ def initials(user: AbstractBaseUser) -> str:
 
 
 @register.inclusion_tag("_state.html")
-def state_badge(state: str) -> dict[str, str]:
-    """A job's state as sign, word and tone."""
+def state_badge(state: str, held: bool = False) -> dict[str, str]:
+    """A job's state as sign, word and tone; ``held``: an administrator holds it."""
+    if held and state == State.QUEUED:
+        tone, sign = HOLDING
+        return {"state": "held", "tone": tone, "sign": sign}
     tone, sign = APPEARANCE[state]
     return {"state": state, "tone": tone, "sign": sign}
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connection
+from django.contrib.sessions.models import Session
+from django.db import OperationalError, connection
 from django.test import AsyncClient, Client
 from django.urls import reverse
 from redis import Redis
@@ -289,13 +290,49 @@ def test_a_silent_stream_beats(
     monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
 
     async def scene() -> None:
-        async with aclosing(live.stream(run, 3)) as parts:
+        async with aclosing(live.stream(run, 3, lambda: True)) as parts:
             told = [await anext(parts) for _ in range(3)]
         assert told[0].startswith("retry: ")
         assert told[1].startswith("event: state\n")
         assert told[2] == ": still here\n\n"
 
     play(scene)
+
+
+def leave_team(user: User) -> None:
+    user.memberships.all().delete()
+
+
+def log_out(user: User) -> None:
+    Session.objects.all().delete()
+
+
+@pytest.mark.parametrize("leave", [leave_team, log_out])
+def test_a_stream_ends_for_those_who_may_no_longer_watch(
+    run: Run, user: User, monkeypatch: pytest.MonkeyPatch, leave: Callable[[User], None]
+) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(live, "RIGHTS_SECONDS", 0.1)
+
+    async def scene() -> None:
+        async with opened(run, user, "?after=3") as events:
+            await first(events, "state")
+            await asyncio.sleep(0.3)
+            await live.from_rows(add_epoch, run)
+            await live.from_rows(bell.ring, run.uuid)
+            assert await epochs(events, 1) == ["4"]  # a member may go on
+            await live.from_rows(leave, user)
+            assert [event["event"] async for event in events] == ["state"]
+        assert live.hub().channels == {}
+
+    play(scene)
+
+
+def test_a_database_that_is_away_sends_nobody_away() -> None:
+    def may_watch() -> bool:
+        raise OperationalError("it restarts")
+
+    assert asyncio.run(live._still(may_watch))
 
 
 def test_strangers_other_teams_and_posts_get_no_stream(

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+
+from searchjobs import bell, worker_control
+from searchjobs.lifecycle import NotAllowedError
+from searchjobs.models import AuditEvent, Job, Slot, Worker
+from searchjobs.states import State
+from tests.jobs.conftest import Launch, make_slot, take
+
+pytestmark = pytest.mark.django_db
+
+
+def grow_silent(worker: Worker) -> None:
+    long_ago = timezone.now() - timedelta(hours=1)
+    Worker.objects.filter(pk=worker.pk).update(seen=long_ago)
+
+
+def test_a_drained_slot_takes_nothing_new_and_its_neighbour_does(
+    launched: Launch, slot: Slot, admin_user: User
+) -> None:
+    launched(seeds=(1, 2))
+    neighbour = make_slot(number=1)
+    assert worker_control.drain(admin_user, slot)
+    assert not worker_control.drain(admin_user, slot)
+    assert take(slot) is None
+    assert take(neighbour) is not None
+    event = AuditEvent.objects.get(verb="drain")
+    assert (event.object_type, event.object_name) == ("slot", "worker@here : 0")
+    assert event.before == {"drain_requested": False}
+    assert event.after == {"drain_requested": True}
+
+
+def test_a_drained_worker_finishes_what_it_runs(
+    launched: Launch, slot: Slot, admin_user: User
+) -> None:
+    launched(seeds=(1, 2))
+    running = take(slot)
+    assert running is not None
+    worker_control.drain(admin_user, slot.worker)
+    assert take(make_slot(number=1)) is None
+    job = Job.objects.get(pk=running.job_id)
+    assert (job.state, job.cancel_requested, job.pause_requested) == (
+        State.STARTING,
+        False,
+        False,
+    )
+
+
+def test_a_slot_that_drains_no_more_is_woken(
+    launched: Launch, slot: Slot, admin_user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched()
+    worker_control.drain(admin_user, slot)
+    sent: list[str] = []
+    monkeypatch.setattr(bell, "wake", lambda queue, _: sent.append(queue))
+    assert worker_control.undrain(admin_user, slot)
+    assert not worker_control.undrain(admin_user, slot)
+    assert sent == ["cpu"]
+    assert take(slot) is not None
+    assert AuditEvent.objects.filter(verb="undrain").count() == 1
+
+
+def test_a_worker_that_is_gone_is_forgotten_with_its_slots(
+    slot: Slot, admin_user: User
+) -> None:
+    grow_silent(slot.worker)
+    worker_control.forget(admin_user, slot.worker)
+    worker_control.forget(admin_user, slot.worker)  # by another one, too late
+    assert not Worker.objects.exists()
+    assert not Slot.objects.exists()
+    event = AuditEvent.objects.get()
+    assert (event.verb, event.object_name) == ("forget", "worker@here")
+    assert event.before is not None
+    assert event.before["host"] == "here"
+
+
+def test_a_worker_that_answers_is_not_forgotten(slot: Slot, admin_user: User) -> None:
+    with pytest.raises(NotAllowedError, match="worker@here answers: drain it"):
+        worker_control.forget(admin_user, slot.worker)
+    assert Worker.objects.exists()
+
+
+def test_a_worker_that_holds_a_job_is_not_forgotten(
+    launched: Launch, slot: Slot, admin_user: User
+) -> None:
+    launched()
+    assert take(slot) is not None
+    grow_silent(slot.worker)
+    with pytest.raises(NotAllowedError, match="still holds jobs"):
+        worker_control.forget(admin_user, slot.worker)
+    assert Worker.objects.exists()
+    assert not AuditEvent.objects.filter(verb="forget").exists()
+
+
+def test_nobody_but_an_administrator_acts_on_workers(
+    slot: Slot, maintainer: User
+) -> None:
+    grow_silent(slot.worker)
+    for verb in (worker_control.drain, worker_control.undrain):
+        for row in (slot, slot.worker):
+            with pytest.raises(PermissionDenied, match="Only an administrator may"):
+                verb(maintainer, row)
+    with pytest.raises(PermissionDenied, match="Only an administrator may forget"):
+        worker_control.forget(maintainer, slot.worker)
+    assert not AuditEvent.objects.exists()
