@@ -86,12 +86,12 @@ def starts() -> dict[int, Start]:
 
 
 def words(start: Start | None) -> str:
-    """Write when a job starts: ``in about 24 min ± 5``, or why nothing can be told."""
+    """Write when a job starts: ``starts in about 24 min ± 5``, or why it is unknown."""
     if start is None:
         return f"no estimate yet: {Why.FAR}"
     if start.seconds is None:
         return f"no estimate yet: {start.why}"
-    return f"in about {about(start.seconds)}{give_or_take(start)}"
+    return f"starts in about {about(start.seconds)}{give_or_take(start)}"
 
 
 def about(seconds: float) -> str:

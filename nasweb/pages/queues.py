@@ -1,116 +1,60 @@
-"""Queues: who waits for what, what each worker does.  What administrators do there
-stands in ``installation``."""
+"""Queues: who waits for what and until when, what each slot does.  What administrators
+do there stands in ``installation``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, Prefetch, Q, Window
-from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from nasweb import access
-from searchjobs.models import Job, Queue, Worker
-from searchjobs.states import HELD, State
-from searchjobs.workers import silent_after
+from nasweb.board import lines, slots
+from nasweb.figures.devices import team_hours
+from searchjobs.models import Job, Queue
+from searchjobs.permissions import is_administrator
+from searchjobs.usage import device_hours, totals
 
 app_name = "queues"
 
-MOST_WAITING = 100
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A job in its place; ``mine``: of a team whose work the reader may see."""
-
-    job: Job
-    place: int
-    mine: bool
-
-
-@dataclass(frozen=True)
-class Card:
-    """A queue with what waits in it, in the order in which slots take it."""
-
-    queue: Queue
-    slots: int
-    running: int
-    waiting_count: int
-    waiting: list[Waiting]
+USAGE_DAYS = 7
 
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """All queues and workers of the installation."""
-    workers = list(_workers())
-    answering = timezone.now() - silent_after()
-    alive = [worker for worker in workers if worker.seen >= answering]
+    """All queues and slots of the installation."""
+    found = slots.read()
     teams = {team.pk for team in access.teams_of(request)}
+    administers = is_administrator(request.user)
+    cards = lines.cards(slots.answering(found), teams)
+    waiting = [card for card in cards if card.waiting]
     context = {
-        "cards": _cards(alive, teams),
-        "workers": [(worker, worker in alive) for worker in workers],
-        "teams": teams,
-        "most_waiting": MOST_WAITING,
-        "may_pause": request.user.is_superuser,
+        "cards": cards,
+        "lines": sorted(waiting, key=lambda card: -card.waiting_count),
+        "rows": slots.rows(found, teams),
+        "administers": administers,
+        "priorities": Job.Priority.choices,
     }
-    part = "HX-Request" in request.headers
-    template = "queues/_queues.html" if part else "queues/index.html"
-    return render(request, template, context)
+    if "HX-Request" in request.headers:
+        return render(request, "queues/_queues.html", context)
+    return render(request, "queues/index.html", {**context, **_usage(cards)})
 
 
-def _workers() -> list[Worker]:
-    held = (
-        Job.objects.filter(state__in=HELD)
-        .select_related("run__experiment", "team")
-        .order_by("slot", "pk")
+def _usage(cards: list[lines.Card]) -> dict[str, Any]:
+    """Return the chart of hours by team: of GPUs if there are any, else of the CPU."""
+    used = totals(device_hours(USAGE_DAYS))
+    devices = {card.queue.device for card in cards} | set(used)
+    device = Queue.Device.GPU if Queue.Device.GPU in devices else Queue.Device.CPU
+    unit = "GPU hours" if device == Queue.Device.GPU else "CPU slot hours"
+    figure = team_hours(
+        used.get(device, {}), f"No team has used any in {USAGE_DAYS} days."
     )
-    return list(
-        Worker.objects.prefetch_related(
-            "slots__worker", Prefetch("jobs", queryset=held)
-        )
-    )
-
-
-def _cards(alive: list[Worker], teams: set[int]) -> list[Card]:
-    queues = Queue.objects.annotate(
-        running=Count("jobs", filter=Q(jobs__state__in=HELD)),
-        waiting_count=Count("jobs", filter=Q(jobs__state=State.QUEUED)),
-    ).order_by("name")
-    waiting: dict[int, list[Waiting]] = {}
-    for job in _waiting():
-        line = waiting.setdefault(job.queue_id, [])
-        line.append(Waiting(job, job.place, job.team_id in teams))
-    return [
-        Card(
-            queue,
-            sum(slot.fits(queue) for w in alive for slot in w.slots.all()),
-            queue.running,
-            queue.waiting_count,
-            waiting.get(queue.pk, []),
-        )
-        for queue in queues
-    ]
-
-
-def _waiting() -> Any:
-    """Return the first jobs of each queue with their ``place`` in it."""
-    place = Window(
-        RowNumber(),
-        partition_by=F("queue"),
-        order_by=(F("priority").desc(), F("position"), F("id")),
-    )
-    return (
-        Job.objects.filter(state=State.QUEUED)
-        .annotate(place=place)
-        .filter(place__lte=MOST_WAITING)
-        .select_related("run__experiment", "team", "author")
-        .order_by("queue", "place")
-    )
+    return {
+        "usage_title": f"{unit} by team, {USAGE_DAYS} days",
+        "figures": {"usage": figure},
+    }
 
 
 urlpatterns = [path("", index, name="list")]

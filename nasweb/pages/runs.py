@@ -22,6 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 from nasweb import access
 from nasweb.figures.theme import operation_style, thin
 from nasweb.live import epoch_number
+from nasweb.pages import outlook
 from nasweb.runs import points as rows
 from nasweb.runs.charts import (
     Setting,
@@ -232,6 +233,7 @@ def _tab(
     context |= {
         "run": run,
         "status": state,
+        "outlook": outlook.outlook(run),
         "tiles": tiles_of(run, setting, point),
         "tabs": [
             {
@@ -360,6 +362,7 @@ def _changes(points: list[rows.Point]) -> list[dict[str, Any]]:
 app_name = "runs"
 urlpatterns = [
     path("<uuid:uuid>/", live, name="detail"),
+    path("<uuid:uuid>/outlook/", outlook.part, name="outlook"),
     path("<uuid:uuid>/architecture/", architecture, name="architecture"),
     path("<uuid:uuid>/log/", log, name="log"),
     path("<uuid:uuid>/files/", files, name="files"),

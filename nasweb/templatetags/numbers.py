@@ -30,6 +30,24 @@ def ago(moment: datetime | None) -> str:
 
 
 @register.filter
+def since(moment: datetime | None) -> str:
+    """Write the age of a heartbeat: as ``ago``, without the word."""
+    return ago(moment).removesuffix(" ago")
+
+
+@register.filter("bytes")
+def bytes_(count: float | None) -> str:
+    """Write a number of bytes: ``812 GB``, by powers of ten as disks are sold."""
+    if count is None:
+        return "–"
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if count >= limit:
+            number = count / limit
+            return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
+    return f"{count / 1e3:.0f} kB"
+
+
+@register.filter
 def percent(share: float | None, digits: int = 0) -> str:
     """Write a share of 0 to 1 as a percentage with a thin space."""
     if share is None:

@@ -11,8 +11,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from nasweb.pages import queues
-from searchjobs.models import AuditEvent, Job, Queue, Slot, Team, Worker
+from searchjobs.models import Queue, Slot, Team, Worker
 from tests.factories import PASSWORD
 from tests.site.factories import digits_spec, make_run
 
@@ -82,93 +81,6 @@ def test_home_hides_the_runs_of_other_teams(
 def test_a_user_without_a_team_is_told_whom_to_ask(client_for: ClientFor) -> None:
     html = client_for(User.objects.create_user("lonely")).get("/").content.decode()
     assert "You are in no team yet" in html
-
-
-def test_the_queue_shows_jobs_in_the_order_in_which_slots_take_them(
-    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
-) -> None:
-    spec = digits_spec(epochs=3)
-    order = [("late", 0, 9), ("first", 10, 5), ("early", 0, 1)]
-    for name, priority, position in order:
-        run = make_run(user, team, cpu_queue, name=name, spec=spec, state="queued")
-        Job.objects.filter(pk=run.job_id).update(priority=priority, position=position)
-    card = client_for(user).get("/queues/").context["cards"][0]
-    names = [each.job.run.experiment.name for each in card.waiting]
-    assert names == ["first", "early", "late"]
-
-
-def test_a_long_line_of_one_queue_hides_no_other_queue(
-    user: User,
-    team: Team,
-    cpu_queue: Queue,
-    client_for: ClientFor,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(queues, "MOST_WAITING", 2)
-    spec = digits_spec(epochs=3)
-    other = Queue.objects.create(name="other")
-    for seed, queue in enumerate([cpu_queue, cpu_queue, cpu_queue, other]):
-        make_run(user, team, queue, name=f"n{seed}", spec=spec, state="queued")
-    cards = client_for(user).get("/queues/").context["cards"]
-    assert {
-        card.queue.name: (card.waiting_count, [each.place for each in card.waiting])
-        for card in cards
-    } == {"cpu": (3, [1, 2]), "other": (1, [1])}
-
-
-def test_a_job_of_another_team_keeps_its_place_but_not_its_name(
-    user: User, other_team_user: User, cpu_queue: Queue, client_for: ClientFor
-) -> None:
-    theirs = other_team_user.teams.get()
-    make_run(other_team_user, theirs, cpu_queue, name="secret", state="queued")
-    html = client_for(user).get("/queues/").content.decode()
-    assert "a run of another team" in html
-    assert "secret" not in html
-    assert "otto" not in html
-
-
-def test_a_worker_that_does_not_answer_is_lost_and_its_slots_do_not_count(
-    user: User, cpu_queue: Queue, client_for: ClientFor
-) -> None:
-    make_worker(cpu_queue, seconds_ago=0, slots=2)
-    make_worker(cpu_queue, seconds_ago=300, slots=4)
-    answer = client_for(user).get("/queues/")
-    assert answer.context["cards"][0].slots == 2
-    assert "lost, 5 min ago" in answer.content.decode()
-
-
-def test_an_admin_pauses_a_queue_with_a_reason_and_opens_it_again(
-    cpu_queue: Queue, client_for: ClientFor
-) -> None:
-    client = client_for(User.objects.create_superuser("root"))
-    where = f"/installation/queues/{cpu_queue.name}"
-    html = client.post(f"{where}/pause/", {"reason": "new driver"}, follow=True)
-    assert "“new driver”" in html.content.decode()
-    cpu_queue.refresh_from_db()
-    assert cpu_queue.paused
-    client.post(f"{where}/resume/")
-    cpu_queue.refresh_from_db()
-    assert (cpu_queue.paused, cpu_queue.pause_reason) == (False, "")
-    verbs = AuditEvent.objects.order_by("at").values_list("verb", flat=True)
-    assert list(verbs) == ["pause", "resume"]
-
-
-def test_queues_need_as_many_queries_for_many_jobs_as_for_few(
-    user: User,
-    team: Team,
-    cpu_queue: Queue,
-    client_for: ClientFor,
-    django_assert_max_num_queries: DjangoAssertNumQueries,
-) -> None:
-    spec = digits_spec(epochs=3)
-    worker = make_worker(cpu_queue)
-    for seed, state in enumerate(["queued"] * 6 + ["running"] * 4):
-        run = make_run(user, team, cpu_queue, name=f"n{seed}", spec=spec, state=state)
-        if state == "running":
-            Job.objects.filter(pk=run.job_id).update(worker=worker)
-    client = client_for(user)
-    with django_assert_max_num_queries(12):
-        client.get("/queues/")
 
 
 def test_logging_in_leads_to_where_one_wanted_to_go(user: User, client: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import audit, jobs, overview, queues, usage, workers
+from . import audit, jobs, overview, queues, slots, usage, workers
 
 app_name = "installation"
 urlpatterns = [
@@ -23,6 +23,7 @@ urlpatterns = [
     path("workers/<int:key>/drain/", workers.drain, name="worker-drain"),
     path("workers/<int:key>/undrain/", workers.undrain, name="worker-undrain"),
     path("workers/<int:key>/forget/", workers.forget, name="worker-forget"),
+    path("slots/<int:key>/", slots.detail, name="slot"),
     path("slots/<int:key>/drain/", workers.drain_slot, name="slot-drain"),
     path("slots/<int:key>/undrain/", workers.undrain_slot, name="slot-undrain"),
     path("jobs/<uuid:uuid>/", jobs.detail, name="job"),

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from searchjobs.models import AuditEvent
+from searchjobs.models import AuditEvent, Job
 
 from .answers import administrators_only
 
@@ -77,6 +77,10 @@ def _words(name: str, values: dict[str, Any]) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if name == "priority" and value in Job.Priority.values:
+        return str(Job.Priority(value).label)
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, list):
         return ", ".join(str(each) for each in value)
     return str(value)

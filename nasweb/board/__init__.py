@@ -1,0 +1,1 @@
+"""What the pages of queues, workers and slots show: rows -> plain values."""
