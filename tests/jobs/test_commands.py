@@ -37,6 +37,14 @@ def test_a_spec_file_is_launched_like_the_form(
     assert said.count("in cpu") == 2
 
 
+def test_a_maintainer_launches_at_high_priority(
+    spec: Path, maintainer: User, team: Team, cpu_queue: Queue
+) -> None:
+    who = ("--user", maintainer.username, "--team", team.slug)
+    call("launch_search", spec, *who, "--priority", "high")
+    assert Run.objects.get().job.priority == 10
+
+
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
@@ -45,6 +53,8 @@ def test_a_spec_file_is_launched_like_the_form(
         (("--team", "nobody"), "There is no team nobody; there are digits."),
         (("--queue", "nowhere"), "There is no queue nowhere; there are cpu."),
         (("--user", "vera"), "You may not launch experiments for Digits"),
+        (("--priority", "high"), "Only maintainers of the team launch at high"),
+        (("--priority", "urgent"), "invalid choice: 'urgent'"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence_and_makes_no_row(

@@ -8,7 +8,15 @@ from searchjobs.engine.problems import SpecError
 from searchjobs.engine.seeds import MAX_SEEDS, parse_seeds
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.launch import clone, launch
-from searchjobs.models import AuditEvent, Experiment, Job, Queue, Run, Team
+from searchjobs.models import (
+    AuditEvent,
+    Experiment,
+    Job,
+    Membership,
+    Queue,
+    Run,
+    Team,
+)
 from searchjobs.states import State
 from tests.factories import make_queue
 from tests.jobs.conftest import Launch, make_slot, tiny
@@ -138,3 +146,31 @@ def test_auto_takes_a_gpu_that_a_living_worker_offers(
     assert without.runs.get().job.queue == cpu_queue
     make_slot(device=Queue.Device.GPU)
     assert launch(user, team, "auto", spec, [1]).runs.get().job.queue == gpu
+
+
+@pytest.mark.parametrize("who", ["maintainer", "admin_user"])
+def test_a_maintainer_and_an_administrator_launch_at_high_priority(
+    launched: Launch, who: str, request: pytest.FixtureRequest
+) -> None:
+    actor = request.getfixturevalue(who)
+    (job,) = launched(actor=actor, priority=Job.Priority.HIGH)
+    assert job.priority == Job.Priority.HIGH
+
+
+def test_a_member_launches_at_low_and_normal_priority_only(
+    launched: Launch, user: User
+) -> None:
+    (job,) = launched(priority=Job.Priority.LOW)
+    assert job.priority == Job.Priority.LOW
+    with pytest.raises(SpecError) as refused:
+        launched(priority=Job.Priority.HIGH)
+    assert "Only maintainers of the team" in sentences(refused.value)["priority"]
+    assert Job.objects.count() == 1
+
+
+def test_a_maintainer_of_another_team_has_no_high_priority_here(
+    launched: Launch, team: Team, other_team_user: User
+) -> None:
+    Membership.objects.create(team=team, user=other_team_user)
+    with pytest.raises(SpecError, match="Only maintainers of the team"):
+        launched(actor=other_team_user, priority=Job.Priority.HIGH)

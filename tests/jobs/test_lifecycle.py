@@ -124,3 +124,39 @@ def test_a_succeeded_job_is_never_queued_again(launched: Launch, user: User) -> 
     job = put(launched()[0], State.SUCCEEDED)
     with pytest.raises(NotAllowedError):
         lifecycle.requeue(user, job)
+
+
+def test_what_was_asked_for_already_is_not_told_again(
+    launched: Launch, user: User
+) -> None:
+    job = put(launched()[0], State.RUNNING)
+    assert cancel(user, job)
+    assert not cancel(user, job)
+    event = AuditEvent.objects.get(verb="cancel")
+    assert event.before == {"cancel_requested": False}
+    assert event.after == {"cancel_requested": True}
+
+
+def test_a_pause_that_is_under_way_is_not_told_again(
+    launched: Launch, user: User
+) -> None:
+    job = put(launched()[0], State.STARTING)
+    assert request_pause(user, job)
+    assert not request_pause(user, job)
+    put(job, State.PAUSING)
+    assert not request_pause(user, job)
+    event = AuditEvent.objects.get(verb="pause")
+    assert (event.before, event.after) == (
+        {"pause_requested": False},
+        {"pause_requested": True},
+    )
+
+
+def test_the_audit_log_tells_what_stood_there_and_not_what_a_page_showed(
+    launched: Launch, user: User
+) -> None:
+    """A page may be old: the row that it was drawn from has moved since."""
+    shown = launched()[0]
+    put(Job.objects.get(pk=shown.pk), State.PAUSED)
+    cancel(user, shown)
+    assert AuditEvent.objects.get(verb="cancel").before == {"state": "paused"}

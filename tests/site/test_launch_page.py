@@ -103,12 +103,12 @@ def test_launching_one_seed_leads_to_its_run(member: Client, user: User) -> None
 
 
 def test_launching_several_seeds_leads_to_the_experiment(member: Client) -> None:
-    answer = member.post(NEW, filled(seeds="1-3", priority="10"))
+    answer = member.post(NEW, filled(seeds="1-3", priority="-10"))
     experiment = Experiment.objects.get()
     where = reverse("experiments:detail", args=[experiment.uuid])
     assert answer["Location"] == where
     assert experiment.runs.count() == 3
-    assert set(Job.objects.values_list("priority", flat=True)) == {10}
+    assert set(Job.objects.values_list("priority", flat=True)) == {-10}
 
 
 def test_an_experiment_without_a_name_is_named_by_its_choices(member: Client) -> None:
@@ -143,6 +143,7 @@ def test_the_spec_that_is_stored_is_the_preset(member: Client) -> None:
         ({"tags": "t" * 41}, "tags", "between 1 and 40 characters"),
         ({"name": "n" * 121}, "name", "at most 120 characters"),
         ({"priority": "99"}, "priority", "low, normal or high"),
+        ({"priority": "10"}, "priority", "Only maintainers of the team launch at"),
         ({"queue": "gone"}, "queue", "choose another"),
     ],
 )
@@ -263,3 +264,20 @@ def test_a_user_without_a_team_is_told_whom_to_ask(
 ) -> None:
     lonely = User.objects.create_user("lonely")
     assert client_for(lonely).get(NEW).status_code == 403
+
+
+@pytest.mark.parametrize(("who", "offered"), [("user", False), ("maintainer", True)])
+def test_high_priority_is_offered_to_maintainers(
+    who: str,
+    offered: bool,
+    cpu_queue: Queue,
+    client_for: ClientFor,
+    request: pytest.FixtureRequest,
+) -> None:
+    client = client_for(request.getfixturevalue(who))
+    for html in (
+        client.get(NEW).content.decode(),
+        client.post(f"{NEW}form/", filled()).content.decode(),
+    ):
+        assert ('<option value="10"' in html) is offered
+        assert '<option value="0" selected' in html
