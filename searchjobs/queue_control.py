@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from . import audit, bell
+from .claims import claimable
 from .lifecycle import NotAllowedError
 from .models import Job, Queue
 from .permissions import User, require_administrator
-from .states import TERMINAL, State
+from .states import TERMINAL
 
 #: For which devices a queue is, and what it is for.
 KIND = ("device", "gpu_pattern", "min_memory_gib", "description")
@@ -192,6 +192,5 @@ def _set(actor: User, verb: str, row: Queue, values: dict[str, Any]) -> bool:
 
 
 def _wake(queue: Queue) -> None:
-    claimable = Q(state=State.QUEUED, held=False)
-    if waiting := queue.jobs.filter(claimable).count():
+    if waiting := queue.jobs.filter(claimable()).count():
         bell.wake(queue.name, waiting)
