@@ -19,8 +19,17 @@ from django.core.exceptions import ImproperlyConfigured
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"0", "false", "no", "off"})
 POSTGRES_SCHEMES = frozenset({"postgres", "postgresql"})
+#: A server that is gone without a word (its machine is off, a cable is out) is found
+#: to be so within half a minute, in the midst of a statement too: less than a lease.
+POSTGRES_PATIENCE = {
+    "connect_timeout": "5",  # seconds, for each address of the host
+    "keepalives_idle": "10",  # seconds
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",  # milliseconds until sent data are acknowledged
+}
 POSTGRES_OPTIONS = frozenset(
-    {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout"}
+    {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", *POSTGRES_PATIENCE}
 )
 REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 STORE_OPTIONS = frozenset({"endpoint", "region", "addressing"})
@@ -120,7 +129,8 @@ def database(url: str) -> dict[str, Any]:
     """Return Django's settings for a PostgreSQL address.
 
     ``postgresql://user:password@host:5432/name?sslmode=require``; a Unix socket is
-    given by its folder: ``postgresql://user@/name?host=/run/postgresql``.
+    given by its folder: ``postgresql://user@/name?host=/run/postgresql``.  Over TCP
+    no statement waits for a server that is gone (``POSTGRES_PATIENCE``).
     """
     example = "postgresql://user:password@host:5432/name"
     try:
@@ -146,6 +156,8 @@ def database(url: str) -> dict[str, Any]:
             f"{', '.join(sorted(POSTGRES_OPTIONS))}."
         )
     host = options.pop("host", "") or unquote(parts.hostname or "")
+    if host and not host.startswith("/"):
+        options = {**POSTGRES_PATIENCE, **options}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": name,

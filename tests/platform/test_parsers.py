@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
+from django.db.utils import ConnectionHandler
 
 from nasweb.settings.parsers import (
+    POSTGRES_PATIENCE,
     Environment,
     SettingError,
     broker_url,
@@ -91,8 +96,31 @@ def test_a_postgresql_address_is_taken_apart() -> None:
         "PASSWORD": "p@ss",
         "HOST": "db.local",
         "PORT": "5433",
-        "OPTIONS": {"sslmode": "require"},
+        "OPTIONS": {**POSTGRES_PATIENCE, "sslmode": "require"},
     }
+
+
+def test_nobody_waits_for_a_server_that_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        url = f"postgresql://me@127.0.0.1:{port}/nas?connect_timeout=2&sslmode=disable"
+        given = database(url)
+        assert given["OPTIONS"]["connect_timeout"] == "2"
+        begun = time.monotonic()
+        with pytest.raises(OperationalError):
+            ConnectionHandler({"default": given})["default"].ensure_connection()
+        assert time.monotonic() - begun < 10
+
+
+def test_a_server_that_has_gone_is_given_up_before_a_lease_ends() -> None:
+    given = {name: int(value) for name, value in POSTGRES_PATIENCE.items()}
+    probes = given["keepalives_interval"] * given["keepalives_count"]
+    for seconds in (
+        given["connect_timeout"],
+        given["keepalives_idle"] + probes,
+        given["tcp_user_timeout"] / 1000,
+    ):
+        assert seconds <= 30
 
 
 def test_a_unix_socket_is_given_by_its_folder() -> None:
