@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from searchjobs import artefacts, publishing
+from searchjobs.claims import Claim
 from searchjobs.engine.events import Checkpointed, Event, SamplesPruned
 from searchjobs.engine.search import search
 from searchjobs.engine.validation import validate
 from searchjobs.fencing import StaleAttemptError
 from searchjobs.models import Artefact, EpochRecord, Job, Slot
 from searchjobs.publishing import Publisher
-from searchjobs.queueing import Claim
 from searchjobs.recorder import Recorder
 from tests.jobs.conftest import Launch, take, tiny
 
