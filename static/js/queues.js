@@ -25,7 +25,7 @@
   });
   // An answer that was under way when the hand came down.
   document.body.addEventListener("htmx:beforeSwap", function (event) {
-    if (event.detail.target === list && event.detail.elt === list && busy()) {
+    if (event.detail.requestConfig.elt === list && busy()) {
       event.detail.shouldSwap = false;
     }
   });
@@ -104,16 +104,17 @@
   }
 
   // Which run of the same team and priority comes after the drop: only among these does
-  // an order count. If the drop changes nothing there, the row beneath is named, and the
-  // server says why it cannot be.
+  // an order count. A drop that changes nothing among them names a run that it jumped
+  // over, and the server says why that cannot be.
   function before(last) {
-    const rows = rowsOf(last.body).filter(function (row) { return row !== last.row; });
-    const at = last.next ? rows.indexOf(last.next) : rows.length;
-    const same = function (row) { return row.dataset.group === last.row.dataset.group; };
-    const following = rows.slice(at).find(same) || null;
     const all = rowsOf(last.body);
-    const was = all.slice(all.indexOf(last.row) + 1).find(same) || null;
-    return following === was && last.next ? last.next : following;
+    const rows = all.filter(function (row) { return row !== last.row; });
+    const was = all.indexOf(last.row);
+    const at = last.next ? rows.indexOf(last.next) : rows.length;
+    const next = function (from) {
+      return rows.slice(from).find(function (row) { return row.dataset.group === last.row.dataset.group; }) || null;
+    };
+    return next(at) === next(was) ? rows[at > was ? at - 1 : at] : next(at);
   }
 
   list.addEventListener("pointerdown", function (event) {

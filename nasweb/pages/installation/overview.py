@@ -23,7 +23,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "queues": Queue.objects.annotate(
             waiting=Count("jobs", filter=Q(jobs__state=State.QUEUED)),
             running=Count("jobs", filter=Q(jobs__state__in=HELD)),
-        ),
+        ).order_by("name"),
         "recent": AuditEvent.objects.select_related("actor")[:RECENT],
     }
     return render(request, "installation/index.html", context)
