@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from contextlib import aclosing
@@ -10,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings as conf
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client, RequestFactory
@@ -271,3 +273,14 @@ def test_while_the_database_is_away_the_process_still_tells_its_own_numbers(
     assert "nasweb_database_up 0.0" in text
     assert "nasweb_http_requests_total" in text
     assert "nasweb_jobs" not in text
+
+
+@pytest.mark.django_db
+def test_the_guide_names_the_metrics_that_there_are(client: Client) -> None:
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    there = set(re.findall(r"^# HELP (\w+)", answer.content.decode(), re.MULTILINE))
+    guide = (conf.BASE_DIR / "docs" / "guide" / "watching.md").read_text()
+    named = set(re.findall(r"\bnasweb_[a-z_]+", guide)) - {"nasweb_token"}
+    assert {name.removesuffix("_bucket") for name in named} == {
+        name for name in there if not name.endswith("_created")
+    }
