@@ -152,15 +152,20 @@ def installation(servers: list[Server]) -> Iterator[Installation]:
     logs = home / "log"
     port = free_port()
 
-    def kept(name: str, command: list[str]) -> Kept:
-        return Kept(name, command, env, logs / f"chaos-{name}.log")
+    def kept(name: str, command: list[str], **changes: str) -> Kept:
+        return Kept(name, command, {**env, **changes}, logs / f"chaos-{name}.log")
+
+    def worker(name: str) -> Kept:
+        # A folder of its own, as on a machine of its own: what another worker is to
+        # go on from comes by the shared storage.
+        folder = str(home / f"runs-{name}")
+        command = worker_command(name=name, cpu_slots=1)
+        return kept(name, command, NASWEB_RUNS_DIR=folder)
 
     running = Installation(
         postgres=by_name["postgres"],
         redis=by_name["redis"],
-        workers=[
-            kept(name, worker_command(name=name, cpu_slots=1)) for name in WORKERS
-        ],
+        workers=[worker(name) for name in WORKERS],
         clock=kept("clock", housekeeping_command()),
         site=kept("site", site_command("127.0.0.1", port)),
         address=f"http://127.0.0.1:{port}",

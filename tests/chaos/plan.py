@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Seconds between a fault that hit and the next one.
-SHORTEST, LONGEST = 0.2, 3.0
+#: Seconds between a fault that hit and the next one, at least.
+SHORTEST, LONGEST = 0.2, 2.0
 #: Seconds for which a fault lasts: a server is away, a message is late.
 BRIEFEST, SLOWEST = 0.5, 4.0
 
@@ -17,7 +17,7 @@ class Step:
     """One fault of a plan.
 
     Attributes:
-        delay: seconds after the fault before.
+        delay: seconds after the fault before, at least.
         fault: its name.
         choice: which of the victims there are at that time, and which variant.
         lasts: seconds until it is mended, for faults that are.

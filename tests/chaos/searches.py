@@ -9,17 +9,31 @@ from searchjobs.engine.search import search
 from searchjobs.engine.validation import validate
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
 
+#: The epochs of a search, and the architectures that it gave.
+Found = dict[str, Any]
+#: What of an epoch must be the same to the last bit.
+EXACT = (
+    "epoch",
+    "genotype",
+    "alpha",
+    "strengths",
+    "train_loss",
+    "valid_loss",
+    "train_accuracy",
+    "valid_accuracy",
+    "cost_units",
+)
+
 FULL = {"name": "full"}
 PRUNING = {"name": "bdp", "window": 3, "prune_train": 0.05, "prune_valid": 0.05}
 
 
-def spec(number: int) -> dict[str, Any]:
-    """Return the spec of a search: each number is another, some seconds long."""
+def spec(number: int, epochs: int) -> dict[str, Any]:
+    """Return the spec of a search that lasts a few seconds."""
     selection = FULL if number % 4 == 3 else PRUNING
-    epochs = 25 + 5 * (number % 3)
     return {
         "space": {"name": "nas-bench-201", "channels": 2, "cells": 1},
-        "dataset": {"name": "digits", "per_class": 40},
+        "dataset": {"name": "digits", "per_class": 30},
         "selection": selection,
         "training": {"epochs": epochs, "batch_size": 25, "alpha_lr": 0.01},
         "diagnostics": {"probe_samples": 32, "eigenvalue_every": 0},
@@ -27,9 +41,9 @@ def spec(number: int) -> dict[str, Any]:
     }
 
 
-def undisturbed(number: int) -> dict[str, Any]:
+def undisturbed(number: int, epochs: int) -> Found:
     """Run a search right here, and return what it found."""
-    checked = validate(spec(number) | {"seed": number})
+    checked = validate(spec(number, epochs) | {"seed": number})
     epochs, found = [], []
     for event in search(checked):
         told = event.model_dump(mode="json")
@@ -45,21 +59,7 @@ def undisturbed(number: int) -> dict[str, Any]:
     return {"epochs": epochs, "architectures": found}
 
 
-#: What of an epoch must be the same to the last bit.
-EXACT = (
-    "epoch",
-    "genotype",
-    "alpha",
-    "strengths",
-    "train_loss",
-    "valid_loss",
-    "train_accuracy",
-    "valid_accuracy",
-    "cost_units",
-)
-
-
-def recorded(run: Run) -> dict[str, Any]:
+def recorded(run: Run) -> Found:
     """Return what stands in the database of a run, in the form of ``undisturbed``."""
     sets: dict[int, dict[str, Any]] = {}
     for row in DatasetStatistics.objects.filter(run=run):
