@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.utils import timezone
 
 from searchjobs import benchmark
@@ -94,8 +95,10 @@ def make_run(
     return run
 
 
+@transaction.atomic
 def add_epoch(run: Run) -> EpochRecord:
-    """Add the next epoch of a run, with a pruning event where one is due."""
+    """Add the next epoch of a run, with a pruning event where one is due: all of it
+    at one moment, as the recorder does."""
     epoch = run.epoch + 1
     space = benchmark.space_named("nas-bench-201")
     strengths = _strengths(run.seed, epoch)

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
 #: A name, not an address: nothing is loaded from it.
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
-PAGES = [name for name, line in LINES.items() if line.method == "get"]
+#: Read, but not as pages: a file, and numbers for a machine that has a token.
+NO_PAGES = {"runs:file", "metrics"}
+PAGES = [n for n, line in LINES.items() if line.method == "get" and n not in NO_PAGES]
 #: Attributes by which a browser loads or goes somewhere.
 LOADS = re.compile(
     r"""\b(?:src|href|action|formaction|srcset|poster|data|hx-get|hx-post)\s*=\s*

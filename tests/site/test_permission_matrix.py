@@ -107,6 +107,7 @@ LINES = {
     "runs:spec": page("run"),
     "runs:environment": page("run"),
     "runs:epochs": page("run"),
+    "runs:outlook": page("run"),
     "runs:cancel": act("run"),
     "runs:pause": act("run"),
     "runs:resume": act("run"),
@@ -123,6 +124,7 @@ LINES = {
     "installation:queue": sealed("queue"),
     "installation:workers": sealed(),
     "installation:job": sealed("job"),
+    "installation:slot": sealed("slot"),
     **{
         f"installation:{what}-{verb}": control(what)
         for what, verbs in {
