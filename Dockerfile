@@ -6,6 +6,7 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     DJANGO_SETTINGS_MODULE=nasweb.settings.production \
     NASWEB_HOME=/var/lib/nasweb \
+    NASWEB_ARTEFACTS_DIR=/var/lib/artefacts \
     NASWEB_STATIC_ROOT=/srv/static
 
 WORKDIR /srv/nasweb
@@ -14,7 +15,7 @@ WORKDIR /srv/nasweb
 COPY pyproject.toml README.md LICENSE ./
 COPY nasweb/__init__.py nasweb/
 COPY searchjobs/__init__.py searchjobs/
-RUN pip install --editable .
+RUN pip install --editable '.[s3]'
 
 COPY . .
 
@@ -22,10 +23,11 @@ COPY . .
 RUN SECRET_KEY=build DATABASE_URL=postgresql://build@build/build \
     REDIS_URL=redis://build NASWEB_HOSTS=build \
     python manage.py collectstatic --noinput --verbosity 0 \
-    && useradd --system --home-dir /var/lib/nasweb --create-home nasweb
+    && useradd --system --home-dir /var/lib/nasweb --create-home nasweb \
+    && install --directory --owner nasweb /var/lib/artefacts
 
 USER nasweb
-VOLUME /var/lib/nasweb
+VOLUME /var/lib/nasweb /var/lib/artefacts
 EXPOSE 8000
 CMD ["uvicorn", "nasweb.asgi:application", "--host", "0.0.0.0", "--port", "8000", \
      "--lifespan", "off", "--no-access-log", "--timeout-graceful-shutdown", "5"]
