@@ -13,7 +13,17 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from nasweb.estimates import Rate, Shape, kind_of, rates, shape_of
-from nasweb.forecast import Limits, Place, Running, Span, Start, Why, forecast
+from nasweb.forecast import (
+    Limits,
+    Line,
+    Place,
+    Running,
+    Span,
+    Start,
+    Why,
+    forecast,
+    line_of,
+)
 from nasweb.runs.words import duration
 from searchjobs.models import Attempt, Job, Queue, Run, Slot
 from searchjobs.order import Waiting, device_seconds
@@ -39,6 +49,7 @@ class _Row:
 
     job: Waiting
     held: bool
+    due: float
     state: str
     shape: Shape
     units: float | None
@@ -81,6 +92,7 @@ def starts() -> dict[int, Start]:
             if (span := _duration(row, known.get((row.shape, kind)), hours))
         },
         held=[row.job.job_id for row in waiting if row.held],
+        due={row.job.job_id: row.due for row in waiting if row.due > 0},
         cut=_cut(waiting, first),
     )
 
@@ -113,10 +125,10 @@ def give_or_take(start: Start) -> str:
 
 
 def first_waiting() -> dict[int, int]:
-    """Return the keys of each queue's first waiting jobs, and how many of the same
-    queue and team wait in all.
+    """Return the keys of each queue's first waiting jobs, and how many wait in the line
+    of each (``forecast.Line``).
 
-    The teams of one priority take turns here: which of them is served first only the
+    The lines of one priority take turns here: which of them is served first only the
     forecast tells, and so the first of each are at hand.
     """
     with connection.cursor() as cursor:
@@ -129,10 +141,12 @@ def first_waiting() -> dict[int, int]:
                 FROM (
                     SELECT id, queue_id, held, priority, position,
                         row_number() OVER (
-                            PARTITION BY queue_id, team_id, held, priority
+                            PARTITION BY queue_id, team_id, author_id, devices,
+                                held, priority
                             ORDER BY position, id) AS turn,
                         count(*) FILTER (WHERE NOT held) OVER (
-                            PARTITION BY queue_id, team_id) AS waiting
+                            PARTITION BY queue_id, team_id, author_id, devices
+                        ) AS waiting
                     FROM searchjobs_job WHERE state = 'queued'
                 ) taking_turns
             ) placed WHERE place <= %s
@@ -155,6 +169,7 @@ def _rows(first: Sequence[int]) -> list[_Row]:
             "position",
             "devices",
             "held",
+            "not_before",
             "state",
             "run__plan__cost_units",
             "run__cost_units",
@@ -172,8 +187,9 @@ def _rows(first: Sequence[int]) -> list[_Row]:
 
 
 def _row(*values: Any) -> _Row:
-    *of_job, held, state, units, done, epoch, epochs, searched, evaluated = values[:15]
-    progress, pauses, cancels, space, name, size, backend = values[15:]
+    *of_job, held, due, state = values[:10]
+    units, done, epoch, epochs, searched, evaluated = values[10:16]
+    progress, pauses, cancels, space, name, size, backend = values[16:]
     spec = {
         "space": space,
         "dataset": {"name": name, "image_size": size},
@@ -182,6 +198,7 @@ def _row(*values: Any) -> _Row:
     return _Row(
         job=Waiting(*of_job),
         held=held,
+        due=(due - timezone.now()).total_seconds() if due else 0.0,
         state=state,
         shape=shape_of(spec, of_job[-1]),
         units=units,
@@ -214,11 +231,11 @@ def _limits(queue: Queue) -> Limits:
     )
 
 
-def _cut(waiting: Iterable[_Row], first: Mapping[int, int]) -> list[tuple[int, int]]:
-    """Return (queue, team) of which more jobs wait than are looked at."""
+def _cut(waiting: Iterable[_Row], first: Mapping[int, int]) -> list[Line]:
+    """Return the lines in which more jobs wait than are looked at."""
     free = [row.job for row in waiting if not row.held]
-    shown = Counter((job.queue_id, job.team_id) for job in free)
-    total = {(job.queue_id, job.team_id): first[job.job_id] for job in free}
+    shown = Counter(line_of(job) for job in free)
+    total = {line_of(job): first[job.job_id] for job in free}
     return [line for line, count in shown.items() if count < total[line]]
 
 

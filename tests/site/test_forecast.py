@@ -274,7 +274,7 @@ def test_nothing_is_told_beyond_the_rows_that_were_read() -> None:
         {CPU: {2: 60.0}},
         {1: Limits()},
         takes(dict.fromkeys(range(1, 7), 10)),
-        cut=[(1, 1)],
+        cut=[(1, 1, 1, 1)],
     )
     known = {job: found[job].seconds for job in (1, 2, 3)}
     assert known == {1: 0, 3: 600, 2: 1200}
@@ -308,3 +308,44 @@ def test_no_start_is_earlier_when_another_job_waits_ahead(seed: int) -> None:
         was, now = before[job.job_id].seconds, after[job.job_id].seconds
         assert was is not None
         assert now == was + lasting[0, "CPU"].seconds
+
+
+def test_a_limit_counts_slots_and_keeps_them_for_the_large_job_whose_turn_it_is() -> (
+    None
+):
+    """Two slots at most: the large job waits for both, and the small one behind it."""
+    found = forecast(
+        [place(1), place(2), place(3)],
+        [runs(1, 4)],
+        [waits(1, devices=2), waits(2)],
+        {},
+        {1: Limits(running=2)},
+        takes({1: 5, 2: 5}),
+    )
+    assert minutes_of(found) == {1: 4, 2: 9}
+
+
+def test_a_job_that_is_not_due_is_passed_until_it_is() -> None:
+    found = forecast(
+        [place(1)],
+        [],
+        [waits(1), waits(2), waits(3)],
+        {},
+        {1: Limits()},
+        takes({1: 5, 2: 5, 3: 5}),
+        due={1: 4 * MIN},
+    )
+    assert minutes_of(found) == {2: 0, 1: 5, 3: 10}
+
+
+def test_a_large_job_is_gathered_on_one_worker_while_others_go_on() -> None:
+    slots = [place(1), place(2), place(3, worker=2), place(4, worker=2)]
+    found = forecast(
+        slots,
+        [runs(2, 30), runs(4, 30)],
+        [waits(1, devices=2), waits(2), waits(3)],
+        {},
+        {1: Limits()},
+        takes({1: 5, 2: 10, 3: 10}),
+    )
+    assert minutes_of(found) == {1: 30, 2: 0, 3: 10}
