@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, Sum
+from django.db.models import F, Q, Sum
 from django.db.models.functions import Now
 
 from . import bell
@@ -79,7 +79,7 @@ def claim(slot: Slot) -> Claim | None:
         if job is None:
             passed.add(head.job_id)
         elif len(slots) < job.devices:
-            _reserve(own, job)
+            _reserve(own, job.pk)
             return None
         else:
             return _take(job, queues[job.queue_id], slots[: job.devices])
@@ -93,27 +93,31 @@ def claimable() -> Q:
     return Q(state=State.QUEUED, held=False) & due
 
 
-def idle() -> Q:
-    """Return the condition on slots that run nothing, reserved ones among them."""
-    runs = Q(job__state__in=HELD, job__worker=F("worker"))
-    return Q(job=None) | ~runs
-
-
 def _lock_queues(slot: Slot) -> dict[int, Queue]:
     """Lock and return, by key, the queues in which something waits for this slot."""
-    waits = Job.objects.filter(claimable(), queue=OuterRef("pk"))
-    opened = Queue.objects.filter(Exists(waits), paused=False, device=slot.device)
-    fitting = [queue.pk for queue in opened if slot.fits(queue)]
+    rows = Queue.objects.raw(
+        """
+        SELECT id, name, device, gpu_pattern, min_memory_gib,
+               set_config('idle_in_transaction_session_timeout', %s, true)
+        FROM searchjobs_queue queue
+        WHERE device = %s AND NOT paused AND EXISTS (
+            SELECT FROM searchjobs_job job
+            WHERE job.queue_id = queue.id AND job.state = 'queued' AND NOT job.held
+              AND coalesce(job.not_before <= now(), true))
+        """,
+        [f"{FROZEN_SECONDS}s", slot.device],
+    )
+    fitting = [queue.pk for queue in rows if slot.fits(queue)]
     if not fitting:
         return {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
-            [f"{FROZEN_SECONDS}s"],
-        )
     # Read again under the lock: kind, pause or a limit may just have been changed.
-    rows = Queue.objects.filter(pk__in=fitting, paused=False).order_by("pk")
-    locked = rows.select_for_update(no_key=True, of=("self",))
+    locked = Queue.objects.raw(
+        """
+        SELECT * FROM searchjobs_queue WHERE id = ANY(%s) AND NOT paused
+        ORDER BY id FOR NO KEY UPDATE
+        """,
+        [fitting],
+    )
     return {queue.pk: queue for queue in locked if slot.fits(queue)}
 
 
@@ -123,40 +127,56 @@ def _lock_own(slot: Slot) -> Slot | None:
     What it had reserved is decided anew: the job may have been cancelled, moved or
     overtaken.
     """
-    # Locked first and read then: a row that was waited for is joined to old rows.
-    rows = Slot.objects.filter(pk=slot.pk)
-    if not rows.select_for_update(no_key=True).values_list("pk"):
+    with connection.cursor() as cursor:
+        # Locked first and read then: a row that was waited for is joined to old rows.
+        cursor.execute(
+            """
+            SELECT FROM searchjobs_slot WHERE id = %(slot)s FOR NO KEY UPDATE;
+            SELECT slot.job_id, slot.drain_requested OR worker.drain_requested,
+                   job.worker_id = slot.worker_id AND job.state = ANY(%(held)s)
+            FROM searchjobs_slot slot
+            JOIN searchjobs_worker worker ON worker.id = slot.worker_id
+            LEFT JOIN searchjobs_job job ON job.id = slot.job_id
+            WHERE slot.id = %(slot)s
+            """,
+            {"slot": slot.pk, "held": [str(state) for state in HELD]},
+        )
+        found = cursor.fetchone()
+    if found is None:
         return None
-    own = rows.select_related("worker", "job").get()
-    if own.is_taken:
+    slot.job_id, drained, taken = found
+    if taken:
         return None
-    if own.drain_requested or own.worker.drain_requested:
-        _reserve(own, None)
+    if drained:
+        _reserve(slot, None)
         return None
-    return own
+    return slot
 
 
 def _lock_reserved(slot: Slot) -> Slot | None:
     """Lock the slot's row if it has reserved something, which it is to give up."""
-    reserved = Slot.objects.filter(idle(), pk=slot.pk, job__isnull=False)
+    reserved = Slot.objects.filter(pk=slot.pk, job__isnull=False)
     return _lock_own(slot) if reserved.exists() else None
 
 
-def _reserve(own: Slot, job: Job | None) -> None:
-    if own.job_id != (job and job.pk):
+def _reserve(own: Slot, job: int | None) -> None:
+    """Reserve our slot for a job, or for none."""
+    if own.job_id != job:
         Slot.objects.filter(pk=own.pk).update(job=job)
 
 
 def _lock_job(head: Waiting) -> Job | None:
     """Lock a job that still waits where it did; None if somebody is changing it."""
-    rows = Job.objects.filter(
-        claimable(),
-        pk=head.job_id,
-        queue=head.queue_id,
-        priority=head.priority,
-        devices=head.devices,
+    rows = Job.objects.raw(
+        """
+        SELECT * FROM searchjobs_job
+        WHERE id = %s AND state = 'queued' AND NOT held
+          AND (queue_id, priority, devices) = (%s, %s, %s)
+        FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        [head.job_id, head.queue_id, head.priority, head.devices],
     )
-    return rows.select_for_update(no_key=True, skip_locked=True).first()
+    return next(iter(rows), None)
 
 
 def _choose(
@@ -184,6 +204,8 @@ def _choose(
         slots = [own, *room.free(queue, head, used)]
         if len(slots) >= head.devices or not room.is_reserved_elsewhere(queue, head):
             return head, slots
+        # Another worker gathers slots for it: the one behind it may be next here.
+        return _choose(own, queues, {*passed, head.job_id})
     return None
 
 
@@ -199,12 +221,17 @@ class _Limits:
         limited = [key for key, queue in queues.items() if is_limited(queue)]
         if not limited:
             return
-        rows = (
-            Job.objects.filter(queue__in=limited, state__in=HELD)
-            .values_list("queue", "team", "author")
-            .annotate(jobs=Count("pk"), places=Sum("devices"))
-            .order_by()
-        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT queue_id, team_id, author_id, count(*), sum(devices)
+                FROM searchjobs_job
+                WHERE queue_id = ANY(%s) AND state IN ('starting', 'running', 'pausing')
+                GROUP BY queue_id, team_id, author_id
+                """,
+                [limited],
+            )
+            rows = cursor.fetchall()
         for queue, team, author, jobs, places in rows:
             self.slots[queue] += places
             self.teams[queue, team] += jobs

@@ -55,6 +55,14 @@ def take(slot: Slot) -> Claim | None:
     return claim(slot)
 
 
+def order_of_claims(slot: Slot) -> list[int]:
+    """Claim until nothing is left; return the jobs' keys."""
+    found = []
+    while taken := take(slot):
+        found.append(taken.job_id)
+    return found
+
+
 def epochs_of(job: Job) -> list[int]:
     """Return the recorded epochs of a job's run, in order."""
     records = EpochRecord.objects.filter(run__job=job)
