@@ -27,6 +27,19 @@ _APPEARANCE: dict[str, tuple[str, str]] = {
 }
 
 
+#: What the audit log calls by a noun, as something that somebody did.
+_ACTS = {
+    "priority": "change priority",
+    "limit": "change limits",
+}
+
+
+@register.filter
+def act(verb: str) -> str:
+    """Write a verb of the audit log so that it can be read."""
+    return _ACTS.get(verb, verb)
+
+
 @register.inclusion_tag("_state.html")
 def outcome_badge(attempt: Attempt) -> dict[str, str]:
     """How an attempt ended, as sign, word and tone, without what explains it."""
