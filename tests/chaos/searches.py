@@ -33,7 +33,7 @@ def spec(number: int, epochs: int) -> dict[str, Any]:
     selection = FULL if number % 4 == 3 else PRUNING
     return {
         "space": {"name": "nas-bench-201", "channels": 2, "cells": 1},
-        "dataset": {"name": "digits", "per_class": 30},
+        "dataset": {"name": "digits", "per_class": 20},
         "selection": selection,
         "training": {"epochs": epochs, "batch_size": 25, "alpha_lr": 0.01},
         "diagnostics": {"probe_samples": 32, "eigenvalue_every": 0},

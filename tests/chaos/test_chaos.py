@@ -140,5 +140,5 @@ def test_a_hundred_faults_leave_no_trace_in_what_twenty_searches_find(
     servers: list[Server], team: Team, user: User
 ) -> None:
     seed = int(os.environ.get(SEED) or random.randrange(10**6))
-    lengths = [30, 35, 40, 45] * 5
+    lengths = [20, 25, 30, 35] * 5
     chaos(servers, team, user, seed=seed, faults=100, lengths=lengths, seconds=3000)
