@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -226,7 +227,7 @@ def fetch(
     here = epoch_here(folder)
     newer = list(checkpoints(job_id, files_from).filter(epoch__gt=here))
     for row in newer:
-        if apart(lambda given_up, row=row: _bring(row, folder, given_up), meanwhile):
+        if apart(partial(_bring, row, folder), meanwhile):
             return row.epoch or 0
     if newer and not here:
         raise StorageAwayError(

@@ -102,7 +102,7 @@ def test_a_run_goes_on_where_a_lost_machine_has_published_its_last_checkpoint(
     }, "an epoch that was told twice has its files once, and none is missing"
 
 
-def test_a_paused_run_is_resumed_on_another_machine_at_the_epoch_of_its_pause(
+def test_a_paused_run_is_resumed_on_another_machine_from_its_last_checkpoint(
     launched: Launch, tmp_path: Path, user: User
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
@@ -117,7 +117,8 @@ def test_a_paused_run_is_resumed_on_another_machine_at_the_epoch_of_its_pause(
 
         wait_until(is_paused, seconds=20, what="the pause")
     newest = published(job)[-1]
-    assert newest == epochs_of(job)[-1]
+    # The engine may be told to stop between an epoch and its checkpoint.
+    assert epochs_of(job)[-1] - newest in {0, 1}
     with running_worker("second", **on(second)):
         lifecycle.resume(user, job)
         wait_until(lambda: has_ended(job), seconds=90, what="the end")
