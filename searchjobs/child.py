@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -27,9 +28,13 @@ ENGINE = (sys.executable, "-m", "searchjobs.engine")
 
 
 class Engine(subprocess.Popen[bytes]):
-    """The process of an engine; ``folder`` is that of its run."""
+    """The process of an engine; ``mark`` is in the environment of all that it starts.
 
-    folder: Path
+    Each start has a mark of its own: a supervisor that wakes up late must not end the
+    engine of its successor.
+    """
+
+    mark: str
 
 
 def start(
@@ -46,19 +51,20 @@ def start(
         extra: variables that are added to its environment: threads, GPUs.
         lock: descriptor that holds the lock of the folder; the engine inherits it.
     """
+    mark = f"{runfolder.family_of(folder)}{uuid4().hex}"
     with runfolder.log_path(folder).open("ab") as log:
         child = Engine(
             command(folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,
-            env=_environment({**extra, runfolder.FAMILY: str(folder)}),
+            env=_environment({**extra, runfolder.FAMILY: mark}),
             pass_fds=(lock,),
             # A Ctrl-C in the terminal is for the worker, which stops us in order.
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGKILL),
         )
-    child.folder = folder
+    child.mark = mark
     runfolder.name_holder(lock, child.pid)
     assert child.stdin is not None
     with suppress(BrokenPipeError), child.stdin as pipe:
@@ -87,7 +93,7 @@ def kill(child: Engine) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    runfolder.kill_family(child.folder)
+    runfolder.kill_family(child.mark)
 
 
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:

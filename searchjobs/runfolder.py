@@ -23,6 +23,7 @@ from django.conf import settings
 from .claims import Claim
 from .engine import eventlog
 from .engine.files import write_whole
+from .fencing import StaleAttemptError
 from .models import Attempt
 
 LOG_LINES = 200
@@ -32,8 +33,8 @@ LOG_WINDOW = 64 * 1024
 LOCK_WAIT_SECONDS = 30.0
 #: What the kernel is given to end what was killed.
 KILL_SECONDS = 5.0
-#: Tells the processes of an engine its folder, by which they are found.
-FAMILY = "NASWEB_RUN_FOLDER"
+#: Tells the processes of an engine whose they are, by which they are found.
+FAMILY = "NASWEB_ENGINE_OF"
 LOCK = "lock"
 #: Holds the number of the last attempt that worked in a folder.
 MARK = "fence"
@@ -102,8 +103,13 @@ def prepare(folder: Path, claim: Claim) -> bool:
     Returns:
         True if checkpoints and events here go on from where the rows stand; False if
         the newest checkpoint, if there is one, is in the shared storage only.
+
+    Raises:
+        StaleAttemptError: a later attempt has worked here already.
     """
     last = marked(folder)
+    if last > claim.fence:
+        raise StaleAttemptError
     begun_anew = claim.files_from > 1 and last < claim.files_from
     elsewhere = Attempt.objects.filter(
         job_id=claim.job_id, number__gt=last, number__lt=claim.fence, epochs__gt=0
@@ -135,8 +141,10 @@ def marked(folder: Path) -> int:
 
 
 @contextmanager
-def locked(folder: Path, seconds: float = LOCK_WAIT_SECONDS) -> Iterator[int]:
-    """Hold the lock of the folder; give its descriptor.
+def locked(
+    folder: Path, fence: int, seconds: float = LOCK_WAIT_SECONDS
+) -> Iterator[int]:
+    """Hold the lock of the folder for the attempt ``fence``; give its descriptor.
 
     An engine that inherits the descriptor holds the lock for as long as it lives, so
     not even one whose supervisor has died or sleeps can write here beside its
@@ -144,19 +152,20 @@ def locked(folder: Path, seconds: float = LOCK_WAIT_SECONDS) -> Iterator[int]:
 
     Raises:
         FolderBusyError: an engine on another machine is still there after ``seconds``.
+        StaleAttemptError: the engine there is that of a later attempt.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        _wait_for_lock(descriptor, folder, seconds)
+        _wait_for_lock(descriptor, folder, fence, seconds)
         os.ftruncate(descriptor, 0)  # the last holder's number may be anybody's
-        kill_family(folder)
+        kill_family(family_of(folder))
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _wait_for_lock(descriptor: int, folder: Path, seconds: float) -> None:
+def _wait_for_lock(descriptor: int, folder: Path, fence: int, seconds: float) -> None:
     until = time.monotonic() + seconds
     while True:
         try:
@@ -164,6 +173,8 @@ def _wait_for_lock(descriptor: int, folder: Path, seconds: float) -> None:
             return
         except BlockingIOError:
             host, pid = _holder(descriptor)
+            if marked(folder) > fence:
+                raise StaleAttemptError from None
             if time.monotonic() > until:
                 raise FolderBusyError(
                     f"An engine on {host or 'another machine'} still works in this "
@@ -173,7 +184,7 @@ def _wait_for_lock(descriptor: int, folder: Path, seconds: float) -> None:
             if host == socket.gethostname() and pid:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-                kill_family(folder)
+                kill_family(family_of(folder))
             time.sleep(0.1)
 
 
@@ -190,13 +201,18 @@ def _holder(descriptor: int) -> tuple[str, int]:
     return words[0], int(words[1])
 
 
-def kill_family(folder: Path) -> None:
-    """Kill every process on this machine that an engine of this folder has started.
+def family_of(folder: Path) -> str:
+    """Return how the marks of all engines of this folder begin."""
+    return f"{folder}#"
 
-    They are known by a variable of their environment, which they all inherit: also
-    those that left the engine's process group, or whose parent has died.
+
+def kill_family(mark: str) -> None:
+    """Kill every process on this machine whose mark begins like this.
+
+    An engine and all that it has started have a mark in their environment, also those
+    that left the engine's process group, or whose parent has died.
     """
-    found = [process for process in psutil.process_iter() if _is_of(process, folder)]
+    found = [process for process in psutil.process_iter() if _is_of(process, mark)]
     for process in found:
         with suppress(psutil.Error):
             process.kill()
@@ -213,8 +229,8 @@ def _has_ended(process: psutil.Process) -> bool:
         return True
 
 
-def _is_of(process: psutil.Process, folder: Path) -> bool:
+def _is_of(process: psutil.Process, mark: str) -> bool:
     try:
-        return process.environ().get(FAMILY) == str(folder)
+        return process.environ().get(FAMILY, "").startswith(mark)
     except (psutil.Error, OSError):  # it is another's, or has just ended
         return False

@@ -133,7 +133,7 @@ class _Attempt:
         if early is not None:
             return early
         wait = min(runfolder.LOCK_WAIT_SECONDS, settings.NASWEB_LEASE_SECONDS / 2)
-        with runfolder.locked(self.folder, wait) as lock:
+        with runfolder.locked(self.folder, self.claim.fence, wait) as lock:
             self._patiently(lambda: runfolder.prepare(self.folder, self.claim))
             runfolder.mark(self.folder, self.claim.fence)
             self.events = runfolder.EventFile(self.folder)

@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from searchjobs import child, runfolder
+from searchjobs.fencing import StaleAttemptError
 from searchjobs.models import Attempt, Job, Slot
 from searchjobs.queueing import give_back
 from searchjobs.runfolder import LOG_LINES, EventFile, FolderBusyError
@@ -73,7 +75,7 @@ def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 @pytest.fixture
 def holder(started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> Any:
     """A process that holds the lock of a folder, as an engine does."""
-    with runfolder.locked(tmp_path) as descriptor:
+    with runfolder.locked(tmp_path, 1) as descriptor:
         process = started(pass_fds=(descriptor,))
         runfolder.name_holder(descriptor, process.pid)
     return process
@@ -82,7 +84,7 @@ def holder(started: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> A
 def test_an_orphan_that_still_writes_here_is_killed(
     tmp_path: Path, holder: subprocess.Popen[bytes]
 ) -> None:
-    with runfolder.locked(tmp_path):
+    with runfolder.locked(tmp_path, 1):
         assert holder.wait(10) == -9
 
 
@@ -92,23 +94,41 @@ def test_an_engine_on_another_machine_is_waited_for_and_not_killed(
     (tmp_path / "lock").write_text(f"elsewhere {holder.pid}")
     with (
         pytest.raises(FolderBusyError, match="An engine on elsewhere still works"),
-        runfolder.locked(tmp_path, seconds=0.3),
+        runfolder.locked(tmp_path, 1, seconds=0.3),
     ):
         pass
     assert holder.poll() is None
     holder.kill()
     holder.wait()
-    with runfolder.locked(tmp_path):
+    with runfolder.locked(tmp_path, 1):
         pass
+
+
+def test_an_attempt_that_comes_late_ends_no_engine_of_its_successor(
+    tmp_path: Path, holder: subprocess.Popen[bytes]
+) -> None:
+    runfolder.mark(tmp_path, 2)
+    with pytest.raises(StaleAttemptError), runfolder.locked(tmp_path, 1):
+        pass
+    assert holder.poll() is None
+    with runfolder.locked(tmp_path, 3):
+        assert holder.wait(10) == -9
 
 
 def test_what_left_the_group_of_an_engine_is_killed_before_the_next_one_starts(
     tmp_path: Path, started: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    mine = started(env={**os.environ, runfolder.FAMILY: str(tmp_path)})
-    other = started(env={**os.environ, runfolder.FAMILY: str(tmp_path / "other")})
-    with runfolder.locked(tmp_path):
-        assert mine.wait(10) == -9
+    def marked(folder: Path, start: str) -> subprocess.Popen[bytes]:
+        mark = runfolder.family_of(folder) + start
+        return started(env={**os.environ, runfolder.FAMILY: mark})
+
+    mine, other = marked(tmp_path, "one"), marked(tmp_path / "other", "one")
+    later = marked(tmp_path, "two")
+    runfolder.kill_family(runfolder.family_of(tmp_path) + "one")
+    assert mine.wait(10) == -9
+    assert later.poll() is None
+    with runfolder.locked(tmp_path, 1):
+        assert later.wait(10) == -9
         assert other.poll() is None
 
 
@@ -169,3 +189,6 @@ def test_files_are_trusted_unless_the_job_has_gone_on_without_them(
     assert runfolder.log_tail(folder) == "one", "what people read is kept"
     runfolder.mark(folder, taken.fence)
     assert runfolder.prepare(folder, taken), "asked again, it is our own"
+    late = replace(taken, fence=taken.fence - 1)
+    with pytest.raises(StaleAttemptError):
+        runfolder.prepare(folder, late)

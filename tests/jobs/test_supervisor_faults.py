@@ -146,7 +146,7 @@ def test_a_folder_in_which_another_machine_still_works_puts_the_job_off(
 ) -> None:
     monkeypatch.setattr(runfolder, "LOCK_WAIT_SECONDS", 0.2)
     (job,) = launched()
-    with runfolder.locked(runfolder.folder_of(job.uuid)):
+    with runfolder.locked(runfolder.folder_of(job.uuid), 1):
         supervise(claimed(slot))
     job.refresh_from_db()
     assert (job.state, outcome_of(job)) == (State.QUEUED, Outcome.BUSY)
@@ -173,7 +173,7 @@ def test_an_engine_that_will_not_end_is_killed_with_all_that_it_has_started(
 ) -> None:
     monkeypatch.setattr(child, "command", lambda _: [sys.executable, "-c", STUBBORN])
     monkeypatch.setattr(child, "GRACE_SECONDS", 0.5)
-    with runfolder.locked(tmp_path) as lock:
+    with runfolder.locked(tmp_path, 1) as lock:
         engine = child.start({}, tmp_path, {}, lock)
     wait_until(lambda: "ready" in runfolder.log_tail(tmp_path), what="the engine")
     family = psutil.Process(engine.pid).children(recursive=True)

@@ -1,0 +1,97 @@
+"""A worker that is frozen for longer than its lease, and then woken.
+
+Nothing of it may be written any more: no row, and no file beside its successor's.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+from django.conf import settings
+
+from searchjobs import runfolder
+from searchjobs.models import Artefact, Attempt, Job
+from searchjobs.queueing import release_expired
+from searchjobs.states import State
+from tests.jobs.conftest import Launch, epochs_of
+from tests.servers import running_worker, wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Outcome = Attempt.Outcome
+QUICK = {"NASWEB_LEASE_SECONDS": "4", "NASWEB_BEAT_SECONDS": "1"}
+EPOCHS = 80
+
+
+def family(process: subprocess.Popen[bytes], part: str) -> list[psutil.Process]:
+    """Return the whole of a worker, or the supervisor's process alone."""
+    worker = psutil.Process(process.pid)
+    if part == "supervisor":
+        return worker.children()
+    return [worker, *worker.children(recursive=True)]
+
+
+def log_of(worker: str) -> str:
+    return (Path(settings.NASWEB_HOME) / "log" / f"worker-{worker}.log").read_text()
+
+
+@pytest.mark.parametrize("part", ["worker", "supervisor"])
+def test_what_wakes_up_after_its_lease_is_refused_ends_its_engine_and_says_so(
+    launched: Launch, part: str
+) -> None:
+    (job,) = launched(epochs=EPOCHS)
+    first, second = f"frozen-{part}", f"awake-{part}"
+    with running_worker(first, **QUICK) as process:
+        wait_until(lambda: len(epochs_of(job)) >= 3, seconds=90, what="three epochs")
+        frozen = family(process, part)
+        engines = [
+            each for each in frozen[0].children(recursive=True) if is_engine(each, job)
+        ]
+        assert len(engines) == 1
+        for each in frozen:
+            each.suspend()
+        assert len(epochs_of(job)) < EPOCHS
+        stale = job.attempts.get()
+        wait_until(release_expired, seconds=30, what="the end of the lease")
+        with running_worker(second, **QUICK):
+            known, files = len(epochs_of(job)), files_of(stale)
+            wait_until(lambda: len(epochs_of(job)) > known, seconds=90, what="the next")
+            for each in frozen:
+                each.resume()
+            said = (
+                f"Attempt 1 of job {job.uuid} has lost its lease, and the job went on "
+                "without it: its writes were refused, and its engine was ended."
+            )
+            wait_until(lambda: said in log_of(first), seconds=30, what="the sentence")
+            wait_until(lambda: has_ended(job), seconds=120, what="the successor")
+        wait_until(lambda: not engines[0].is_running(), what="the end of the engine")
+    job.refresh_from_db()
+    assert (job.state, job.fence) == (State.SUCCEEDED, 2)
+    assert epochs_of(job) == list(range(1, EPOCHS + 1))
+    assert list(job.attempts.values_list("outcome", flat=True)) == [
+        Outcome.LOST,
+        Outcome.SUCCEEDED,
+    ]
+    told = sum(job.attempts.values_list("epochs", flat=True))
+    assert told == EPOCHS, "each epoch was recorded once, by one of the two"
+    stale.refresh_from_db()
+    assert stale.epochs < EPOCHS
+    assert files_of(stale) <= files
+    assert runfolder.marked(runfolder.folder_of(job.uuid)) == 2
+
+
+def is_engine(process: psutil.Process, job: Job) -> bool:
+    return str(runfolder.folder_of(job.uuid)) in process.cmdline()
+
+
+def files_of(attempt: Attempt) -> set[str]:
+    rows = Artefact.objects.filter(job=attempt.job_id, fence=attempt.number)
+    return set(rows.values_list("path", flat=True))
+
+
+def has_ended(job: Job) -> bool:
+    job.refresh_from_db()
+    return job.state in {State.SUCCEEDED, State.FAILED, State.CANCELLED}
