@@ -262,7 +262,7 @@ def test_a_slot_gives_up_a_job_that_it_had_reserved_in_vain(
 ) -> None:
     high, large, small = launched(seeds=(1, 2, 3))
     Slot.objects.filter(number__gte=2).delete()
-    taken = starts(four[0], high)
+    starts(four[0], high)
     needs(large, 2)
     assert claim(four[1]) is None
     assert holders(large) == [1]
@@ -286,7 +286,7 @@ def test_other_workers_go_on_while_one_gathers_slots(
 ) -> None:
     busy, large, next_large, small = launched(seeds=(1, 2, 3, 4))
     elsewhere = [make_slot("other@here", number) for number in range(4)]
-    taken = starts(four[0], busy)
+    starts(four[0], busy)
     needs(large, 4)
     needs(next_large, 4)
     assert claim(four[1]) is None
@@ -335,7 +335,7 @@ def test_a_job_that_starts_elsewhere_frees_the_slots_that_had_waited_for_it(
     launched: Launch, four: list[Slot]
 ) -> None:
     busy, large = launched(seeds=(1, 2))
-    taken = starts(four[0], busy)
+    starts(four[0], busy)
     needs(large, 4)
     assert claim(four[1]) is None
     elsewhere = [make_slot("other@here", number) for number in range(4)]
