@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Max, Min
 
-from .artefacts import remove
+from .artefacts import LOGS, remove
 from .lifecycle import ANEW, Values, act, counted_anew, waiting
 from .models import Job, Run
 from .permissions import User
@@ -39,7 +39,7 @@ def restart(actor: User, job: Job) -> bool:
     """Give a failed or cancelled job another try that begins at its first epoch.
 
     Its epochs, data set statistics and files are dropped in the same transaction, and
-    the audit event says which they were; attempts and log of the past stay to be read.
+    the audit event says which they were; attempts and logs of the past stay to be read.
 
     Raises:
         PermissionDenied, NotAllowedError: with a sentence; nothing was changed.
@@ -56,8 +56,9 @@ def restart(actor: User, job: Job) -> bool:
 
 def _drop(job: Job) -> tuple[Values, Values]:
     """Delete what the job has found; return what there was, and what there is."""
-    paths = list(job.artefacts.values_list("path", flat=True))
-    job.artefacts.all().delete()
+    dropped = job.artefacts.exclude(name__startswith=f"{LOGS}/")
+    paths = list(dropped.values_list("path", flat=True))
+    dropped.delete()
     transaction.on_commit(lambda: remove(*paths))
     files = len(paths)
     run = Run.objects.filter(job=job).first()

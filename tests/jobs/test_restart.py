@@ -81,6 +81,13 @@ def test_the_files_go_with_the_epochs(
     assert not storage().exists(path)
 
 
+def test_the_logs_of_past_attempts_stay_to_be_read(job: Job, user: User) -> None:
+    path = add_file(job, "logs/attempt-0003.log")
+    restart(user, job)
+    assert Artefact.objects.get().path == path
+    assert storage().exists(path)
+
+
 def test_the_audit_log_says_which_epochs_were_dropped(job: Job, user: User) -> None:
     add_file(job, "checkpoints/epoch-5.pt")
     restart(user, job)
