@@ -58,8 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from . import launcher, parallel
-    from .collectives import PartnerLostError
+    from . import launcher
     from .eventlog import EventLog
     from .events import Event, Failed, to_line
     from .faults import explain
@@ -67,9 +66,9 @@ def _run(options: argparse.Namespace) -> int:
     from .words import log_line
 
     signal.signal(signal.SIGTERM, _stop)
-    if parallel.is_one_of_several():
+    if launcher.is_one_of_several():
         launcher.end_at_once_on_signals()
-    leads = parallel.leads_here()
+    leads = launcher.leads_here()
     out: Path = options.out
     log: EventLog | None = None
 
@@ -88,6 +87,9 @@ def _run(options: argparse.Namespace) -> int:
         nonlocal log
         if launcher.tell_fault(sentence, kind, code):
             return code
+        if not leads:  # started by torchrun: the leader's files are not ours
+            sys.stderr.write(f"{sentence}\n")
+            return code
         # Whatever cannot be written any more, the exit code is told.
         with suppress(OSError):
             if log is None and out.is_dir():
@@ -101,19 +103,19 @@ def _run(options: argparse.Namespace) -> int:
         return code
 
     try:
-        spec = _read(options.spec, options.seed)
+        text = _text(options.spec)
+        devices = launcher.devices_asked(text)
+        if devices > 1 and not launcher.is_one_of_several():
+            launcher.run_several(text, _again(options), devices)
+            return OK
+        spec = _read(text, options.seed)
         if leads:
             _prepare(out, spec.to_yaml(), options.resume)
-        if spec.compute.devices > 1 and not parallel.is_one_of_several():
-            parallel.require_devices(spec.compute)
-            launcher.run_several(_again(options), spec.compute.devices)
-            return OK
-        if leads:
             log = EventLog(out)
         for event in _events(spec, out, options.resume):
             if leads:
                 tell(event)
-        parallel.leave()
+        _leave_the_others()
     except SpecError as error:
         return fail(str(error), "spec", WRONG_INPUT)
     except launcher.SeveralFailedError as error:
@@ -121,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
             return fail(str(error), error.kind, error.code)
         sys.stderr.write(f"{error}\n")
         return error.code
-    except PartnerLostError:
+    except launcher.PartnerLostError:
         return launcher.PARTNER_LOST
     except BrokenPipeError:
         # Whoever listened is gone; the events are in the file.
@@ -155,9 +157,16 @@ def _forget_unwritten() -> None:
 
 def _again(options: argparse.Namespace) -> list[str]:
     """Return the arguments of the same run for one of several processes."""
-    out: Path = options.out
-    arguments = ["run", str(out / "spec.yaml"), "--out", str(out)]
+    arguments = ["--out", str(options.out)]
+    if options.seed is not None:
+        arguments += ["--seed", options.seed]
     return [*arguments, "--resume"] if options.resume else arguments
+
+
+def _leave_the_others() -> None:
+    from .parallel import leave
+
+    leave()
 
 
 def _events(spec: Any, out: Path, resume: bool) -> Iterator[Any]:
@@ -170,16 +179,20 @@ def _stop(signal_number: int, _frame: object) -> None:
     sys.exit(128 + signal_number)
 
 
-def _read(path: Path, seed: str | None = None) -> Any:
+def _text(path: Path) -> str:
     from .problems import Problem, SpecError
-    from .validation import load_yaml
 
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         raise SpecError(
             [Problem("", f"The spec {path} cannot be read; check the path.")]
         ) from None
+
+
+def _read(text: str, seed: str | None = None) -> Any:
+    from .validation import load_yaml
+
     return load_yaml(text, seed=seed)
 
 
@@ -207,7 +220,7 @@ def _plan(options: argparse.Namespace) -> int:
     from .problems import SpecError
 
     try:
-        found = plan(_read(options.spec))
+        found = plan(_read(_text(options.spec)))
     except SpecError as error:
         sys.stderr.write(f"{error}\n")
         return WRONG_INPUT

@@ -13,9 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd import Function
 
-
-class PartnerLostError(RuntimeError):
-    """Another process of this search is gone; it says why, or its end does."""
+from .launcher import PartnerLostError
 
 
 def sum_over_all(values: Tensor) -> Tensor:

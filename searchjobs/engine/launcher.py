@@ -5,6 +5,8 @@ asks for several, with the environment that torchrun gives (RANK, WORLD_SIZE,
 LOCAL_RANK), so torchrun can start the same processes.  Ours find each other by a file
 in a private folder instead of an open port, stay in the process group of whoever
 started us, and die with us.
+
+Nothing here imports PyTorch: the process that only watches stays small.
 """
 
 from __future__ import annotations
@@ -22,23 +24,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from .faults import FAULT
 from .orphans import die_with_parent
-from .parallel import MEETING_PLACE
 
+#: A file in a private folder, by which processes of one machine find each other.
+MEETING_PLACE = "NASWEB_MEETING_PLACE"
 #: The end of a pipe into which a process writes why it fails, a line of JSON.
 FAULTS_PIPE = "NASWEB_FAULTS_PIPE"
 #: How a process ends that only lost its partner: the cause is the partner's.
 PARTNER_LOST = 4
 #: What the others are given to say why they fail, once one has failed.
-LAST_WORDS_SECONDS = 5.0
+LAST_WORDS_SECONDS = 3.0
 #: What they are given to end after SIGTERM, before SIGKILL.
 GRACE_SECONDS = 1.0
 TICK_SECONDS = 0.05
+#: More processes than this are a slip in the spec, and validation says so.
+MOST_DEVICES = 64
 #: A line of at most 4 KiB is written to a pipe whole.
 LONGEST_SENTENCE = 2000
 
 Process = subprocess.Popen[bytes]
+
+
+class PartnerLostError(RuntimeError):
+    """Another process of this search is gone; it says why, or its end does."""
 
 
 class SeveralFailedError(Exception):
@@ -55,8 +66,34 @@ class SeveralFailedError(Exception):
         super().__init__(sentence)
 
 
-def run_several(arguments: Sequence[str], size: int) -> None:
+def is_one_of_several() -> bool:
+    """Say whether a launcher (ours or torchrun) started this process as one of
+    several, by the environment that they give it."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def leads_here() -> bool:
+    """Say whether this process tells events; before the others are met."""
+    return not is_one_of_several() or os.environ["RANK"] == "0"
+
+
+def devices_asked(spec: str) -> int:
+    """Return the devices that a spec in YAML asks for; 1 if what it says is no sense,
+    which validation then tells."""
+    try:
+        asked = int(yaml.safe_load(spec)["compute"]["devices"])
+    except (yaml.YAMLError, LookupError, TypeError, ValueError):
+        return 1
+    return asked if asked <= MOST_DEVICES else 1
+
+
+def run_several(spec: str, arguments: Sequence[str], size: int) -> None:
     """Run the engine in ``size`` processes until all have ended well.
+
+    Args:
+        spec: as YAML.
+        arguments: of ``python -m searchjobs.engine run``, beside the spec.
+        size: number of processes.
 
     Raises:
         SeveralFailedError: one has not; the others are ended.
@@ -69,9 +106,12 @@ def run_several(arguments: Sequence[str], size: int) -> None:
             "WORLD_SIZE": str(size),
             **_defaults(size),
         }
+        path = Path(folder, "spec.yaml")
+        path.write_text(spec, "utf-8")
+        command = ["run", str(path), *arguments]
         ranks: list[Process] = []
         try:
-            ranks.extend(_start(arguments, rank, extra) for rank in range(size))
+            ranks.extend(_start(command, rank, extra) for rank in range(size))
             codes = _watch(ranks)
         finally:
             _end(ranks)

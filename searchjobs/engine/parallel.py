@@ -28,6 +28,7 @@ from torch import Tensor
 
 from .batch import Batch, StepResult
 from .collectives import add_up, gather_rows, tell_all
+from .launcher import MEETING_PLACE, is_one_of_several
 from .problems import Problem, SpecError
 from .shared_norm import over_all_processes
 
@@ -43,8 +44,6 @@ HalfStep = tuple[StepResult, tuple[Tensor | None, ...]]
 
 #: The launcher notices a process that is gone; one that is slow is waited for.
 PATIENCE = timedelta(days=7)
-#: A file in a private folder, by which processes of one machine find each other.
-MEETING_PLACE = "NASWEB_MEETING_PLACE"
 
 Told = TypeVar("Told", bound=BaseModel)
 
@@ -146,17 +145,6 @@ def _added_up(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
     parts = buffer.split([tensor.numel() for tensor in tensors])
     for tensor, part in zip(tensors, parts, strict=True):
         yield part.view(tensor.shape).to(tensor.dtype)
-
-
-def is_one_of_several() -> bool:
-    """Say whether a launcher (ours or torchrun) started this process as one of
-    several, by the environment that they give it."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
-
-
-def leads_here() -> bool:
-    """Say whether this process tells events; before the others are met."""
-    return not is_one_of_several() or os.environ["RANK"] == "0"
 
 
 def join(compute: Compute) -> Parallel:

@@ -4,8 +4,9 @@
 
 Every process has one thread.  The two ways take turns, round by round, each time in
 fresh processes; a ratio is that of the medians of one round, and the table shows
-median, least and greatest of the rounds.  It also tells what part of a step the
-exchanges take: the time in which a process talks to the other, or waits for it.
+median, least and greatest of the rounds.  The seconds of CPU time that a process
+works in a step do not move with what else the machine does; they leave out the time in
+which a process waits for the other.
 """
 
 from __future__ import annotations
@@ -18,18 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
-import torch.distributed as dist
 
-from searchjobs.engine import parallel
+from searchjobs.engine import launcher, parallel
 from searchjobs.engine.compose import compose
 from searchjobs.engine.contracts import Search, methods
 from searchjobs.engine.data.dataset import ResidentImages
@@ -63,50 +60,29 @@ def composed(channels: int, cells: int, batch: int, devices: int) -> Search:
 
 
 def one_process(channels: int, cells: int, batch: int, devices: int) -> None:
-    """Make steps, and print their median seconds and those of the exchanges."""
+    """Make steps, and print their median seconds on the wall and on the CPU."""
     search = composed(channels, cells, batch, devices)
-    talk = _Talk()
-    seconds, talked = [], []
+    seconds, worked = [], []
     generator = torch.Generator().manual_seed(2)
     for _ in range(1 + STEPS):
         ids = torch.randperm(IMAGES, generator=generator)[: 2 * batch]
         train, valid = search.data.batch(ids[:batch]), search.data.batch(ids[batch:])
-        talk.seconds = 0.0
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         search.method.weight_step(train)
         search.method.architecture_step(valid, [])
         seconds.append(time.perf_counter() - started)
-        talked.append(talk.seconds)
+        worked.append(time.process_time() - busy)
     if search.parallel.leads:
-        found = statistics.median(seconds[1:]), statistics.median(talked[1:])
+        found = statistics.median(seconds[1:]), statistics.median(worked[1:])
         print(json.dumps(found))
     parallel.leave()
 
 
-class _Talk:
-    """The seconds that this process spends in collectives."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        for name in ("all_reduce", "all_gather"):
-            setattr(dist, name, self._timed(getattr(dist, name)))
-
-    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def timed(*arguments: Any, **options: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return call(*arguments, **options)
-            finally:
-                self.seconds += time.perf_counter() - started
-
-        return timed
-
-
 def measured(shape: tuple[int, int, int], devices: int) -> tuple[float, float]:
-    """Return seconds of a step, and of the exchanges in it, in fresh processes."""
+    """Return seconds of a step on the wall and on the CPU, in fresh processes."""
     command = [sys.executable, __file__, "--process", *map(str, (*shape, devices))]
     with tempfile.TemporaryDirectory() as folder:
-        place = {parallel.MEETING_PLACE: str(Path(folder, "store"))}
+        place = {launcher.MEETING_PLACE: str(Path(folder, "store"))}
         ranks = []
         for rank in range(devices):
             who = {"RANK": str(rank), "WORLD_SIZE": str(devices)}
@@ -118,27 +94,26 @@ def measured(shape: tuple[int, int, int], devices: int) -> tuple[float, float]:
                 )
             )
         told = [process.communicate()[0] for process in ranks]
-    seconds, talked = json.loads(told[0])
-    return seconds, talked
+    seconds, worked = json.loads(told[0])
+    return seconds, worked
 
 
 def compare(channels: int, cells: int, batch: int, rounds: int) -> None:
     shape = (channels, cells, batch)
-    ratios, alone, shared, talk = [], [], [], []
+    one, two = [], []
     for _ in range(rounds):
-        alone.append(measured(shape, 1)[0])
-        seconds, talked = measured(shape, 2)
-        shared.append(seconds)
-        ratios.append(alone[-1] / seconds)
-        talk.append(talked / seconds)
-    print(
-        f"C={channels} N={cells} batch {batch:4d}: "
-        f"one {statistics.median(alone):6.2f} s, two {statistics.median(shared):6.2f} s"
-        f", {statistics.median(ratios):.2f} times as fast "
-        f"({min(ratios):.2f} to {max(ratios):.2f}), "
-        f"exchanges {statistics.median(talk):.0%} of a step",
-        flush=True,
-    )
+        one.append(measured(shape, 1))
+        two.append(measured(shape, 2))
+    print(f"C={channels} N={cells} batch {batch}")
+    for at, clock in enumerate(("wall", "CPU")):
+        alone = statistics.median(each[at] for each in one)
+        shared = statistics.median(each[at] for each in two)
+        ratios = [a[at] / b[at] for a, b in zip(one, two, strict=True)]
+        print(
+            f"  {clock:4} one {alone:6.2f} s, each of two {shared:6.2f} s: "
+            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+            flush=True,
+        )
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from searchjobs.engine import parallel
+from searchjobs.engine import launcher, parallel
 from searchjobs.engine.sections import Compute
 
 
@@ -56,7 +56,7 @@ def _one(
             "RANK": str(rank),
             "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(size),
-            parallel.MEETING_PLACE: store,
+            launcher.MEETING_PLACE: store,
             "GLOO_SOCKET_IFNAME": "lo",
         }
     )

@@ -128,6 +128,7 @@ def searched(ours, spec):
     return [without_clock(event) for event in search(spec)]
 
 
+@pytest.mark.slow
 def test_torchrun_starts_the_same_search(tmp_path):
     """Bit for bit what processes find that a launcher of ours would start."""
     spec = tiny(training={"epochs": 2}, compute={"devices": 2})
@@ -177,6 +178,27 @@ def test_the_first_word_of_a_process_is_the_cause(monkeypatch):
         "disk",
         3,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("compute: {devices: 2}", 2),
+        ("compute: {devices: '3'}", 3),
+        ("compute: {devices: many}", 1),
+        ("compute: {devices: 1000}", 1),
+        ("compute: 5", 1),
+        ("[", 1),
+        ("", 1),
+    ],
+)
+def test_a_spec_that_makes_no_sense_starts_one_process_that_says_so(text, devices):
+    assert launcher.devices_asked(text) == devices
+
+
+def test_the_launcher_loads_no_pytorch():
+    program = "import sys, searchjobs.engine.launcher; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_process_without_a_launcher_tells_its_fault_itself():
