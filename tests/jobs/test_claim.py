@@ -226,23 +226,26 @@ def test_of_two_large_jobs_the_first_by_order_gets_the_slots_of_both(
 
 
 def test_a_later_large_job_does_not_take_slots_from_an_earlier_one(
-    launched: Launch, four: list[Slot]
+    launched: Launch, four: list[Slot], cpu_queue: Queue
 ) -> None:
-    earlier, later = launched(seeds=(1, 2))
-    other = make_queue("other")
-    Worker.objects.update(only_queues=[])
-    needs(earlier, 4)
+    Slot.objects.update(device="cuda", device_name="A100")
+    Slot.objects.filter(number__gte=2).update(device_name="V100")
+    Queue.objects.update(device="cuda", gpu_pattern="a100")
+    slots = list(Slot.objects.select_related("worker").order_by("number"))
+    any_gpu = make_queue("any-gpu", "cuda")
+    first, second, earlier, later = launched(seeds=(1, 2, 3, 4), queue=cpu_queue)
+    Job.objects.filter(pk__in=[second.pk, later.pk]).update(queue=any_gpu)
+    needs(earlier, 2)
     needs(later, 2)
-    Job.objects.filter(pk=later.pk).update(queue=other)
-    Slot.objects.filter(number=3).update(drain_requested=True)
-    Slot.objects.filter(number__lt=2).update(job=earlier)
-    Slot.objects.filter(number=3).update(drain_requested=False)
-    busy = launched(seeds=(3,))[0]
-    Job.objects.filter(pk=busy.pk).update(priority=Job.Priority.HIGH)
-    starts(four[3], busy)
-    assert claim(four[2]) is None
-    assert holders(earlier) == [0, 1, 2]
-    assert holders(later) == []
+    starts(slots[1], first)
+    starts(slots[3], second)
+    assert claim(slots[0]) is None
+    assert holders(earlier) == [0]
+    assert claim(slots[2]) is None
+    assert (holders(earlier), holders(later)) == ([0], [2])
+    Job.objects.filter(pk=later.pk).update(priority=Job.Priority.HIGH)
+    starts(slots[2], later)
+    assert (holders(earlier), holders(later)) == ([], [0, 2])
 
 
 @pytest.mark.parametrize(
