@@ -14,7 +14,7 @@ from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import Error, transaction
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
@@ -69,7 +69,7 @@ def _wake(queue: str, slots: int) -> None:
                     ignore_result=True,
                     retry=False,
                 )
-    except (OperationalError, OSError, RedisError, DatabaseError) as error:
+    except (OperationalError, OSError, RedisError, Error) as error:
         logger.warning("No slot was woken, the next beat will: %s", error)
 
 

@@ -165,7 +165,7 @@ def give_back(
         return False
     if job.cancel_requested:
         return end(job_id, fence, State.CANCELLED, outcome)
-    if job.pause_requested:
+    if job.pause_requested or job.state == State.PAUSING:
         return end(job_id, fence, State.PAUSED, outcome)
     losses = _losses_before(job) + 1
     if outcome == Outcome.LOST and losses > settings.NASWEB_RETRIES:

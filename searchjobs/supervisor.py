@@ -16,10 +16,9 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from django.conf import settings
-from django.db import Error, close_old_connections
+from django.db import Error
 
 from . import artefacts, limits, memory, runfolder, verdict
 from . import child as engine
@@ -27,7 +26,7 @@ from .claims import Claim
 from .engine.events import parse
 from .fencing import StaleAttemptError
 from .models import Attempt, Job
-from .outage import database_is_away
+from .outage import LeftBehindError, Patience
 from .publishing import Publisher
 from .queueing import Orders, end, give_back, read_orders, renew
 from .recorder import Recorder
@@ -39,20 +38,11 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.2
 ORDERS_SECONDS = 1.0
 LOG_SECONDS = 3.0
-#: How often a database that is away is asked, and how often the log says so.
-RETRY_SECONDS = 1.0
-AWAY_SECONDS = 60.0
 #: Ends that do not wait until all that the engine has told is recorded: the next
 #: attempt finds it in the folder.
 AT_ONCE = (verdict.CANCELLED, verdict.STOPPED)
 #: What an attempt may take to publish its last files; and if somebody waits for it.
 PUBLISH_SECONDS, PUBLISH_SHORTLY = 120.0, 5.0
-
-Answer = TypeVar("Answer")
-
-
-class LeftBehindError(RuntimeError):
-    """This worker is to stop while the database is away: nobody can be told."""
 
 
 class AskedToEndError(Exception):
@@ -100,9 +90,11 @@ class _Attempt:
     stopping: Callable[[], bool]
     log_size: int = -1
     oom_kills: int = 0
-    away_since: float | None = None
     publisher: Publisher | None = None
     due: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(f"job {self.claim.job_uuid}", self.stopping)
 
     def run(self) -> Verdict:
         """Work until there is a verdict; the engine has ended then."""
@@ -123,27 +115,29 @@ class _Attempt:
     def close(self, found: Verdict) -> None:
         """Write down how the attempt ended, as soon as the database takes it."""
         self._publish_rest(found)
-        self._patiently(lambda: self._write(found))
+        self.patience.ask(lambda: self._write(found))
 
     def _work(self) -> Verdict:
         self.folder = runfolder.folder_of(self.claim.job_uuid)
         self.limits = limits.Limits(self.folder)
         # First of all: the run may be cancelled, or have used up its time.
-        early = self._obey(self._patiently(self._renew)) or self.limits.exceeded()
+        early = self._obey(self.patience.ask(self._renew)) or self.limits.exceeded()
         if early is not None:
             return early
         wait = min(runfolder.LOCK_WAIT_SECONDS, settings.NASWEB_LEASE_SECONDS / 2)
         with runfolder.locked(self.folder, self.claim.fence, wait) as lock:
-            self._patiently(lambda: runfolder.prepare(self.folder, self.claim))
+            self.patience.ask(lambda: runfolder.prepare(self.folder, self.claim))
             runfolder.mark(self.folder, self.claim.fence)
             self.events = runfolder.EventFile(self.folder)
-            self.recorder = self._patiently(lambda: Recorder(self.claim))
-            self.publisher = self._patiently(lambda: Publisher(self.claim, self.folder))
-            self._patiently(self._replay)
+            self.recorder = self.patience.ask(lambda: Recorder(self.claim))
+            self.publisher = self.patience.ask(
+                lambda: Publisher(self.claim, self.folder)
+            )
+            self.patience.ask(self._replay)
             early = self._ended_before() or limits.too_full(self.folder)
             if early is not None:
                 return early
-            self._patiently(self._fetch)
+            self.patience.ask(self._fetch)
             environment = _environment(self.claim)
             process = engine.start(self.claim.spec, self.folder, environment, lock)
         try:
@@ -194,13 +188,13 @@ class _Attempt:
             if self._orders().lost:
                 raise StaleAttemptError
 
-        self._patiently(lambda: publisher.finish(has_time, meanwhile))
+        self.patience.ask(lambda: publisher.finish(has_time, meanwhile))
 
     def _ended_before(self) -> Verdict | None:
         if not self.recorder.finished:
             return None
         # The last worker died between the result and the word "succeeded".
-        self._patiently(self.recorder.enter_running)
+        self.patience.ask(self.recorder.enter_running)
         return verdict.SUCCEEDED
 
     def _watch(self, process: engine.Engine) -> Verdict:
@@ -218,9 +212,10 @@ class _Attempt:
                 told_all = self._relay(ORDERS_SECONDS)
                 self._publish()
             except Error as error:
-                self._outlast(error)
+                self.due["renew"] = 0.0  # the first thing to do when it is back
+                self.patience.outlast(error)
                 continue
-            self._is_back()
+            self.patience.end()
             if found is not None and (told_all or found in AT_ONCE):
                 return verdict.SUCCEEDED if self._has_result(found) else found
             if code is not None and told_all:
@@ -320,48 +315,6 @@ class _Attempt:
             return False
         self.due[what] = now + seconds
         return True
-
-    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask the database, again for as long as it is away."""
-        while True:
-            try:
-                answer = ask()
-            except Error as error:
-                self._outlast(error)
-                continue
-            self._is_back()
-            return answer
-
-    def _outlast(self, error: Error) -> None:
-        """Wait a moment for a database that is away; raise any other error."""
-        if not database_is_away(error):
-            raise error
-        close_old_connections()
-        now = time.monotonic()
-        self.away_since = self.away_since or now
-        if self._is_due("away", AWAY_SECONDS):
-            reason = str(error).strip().partition("\n")[0]
-            logger.warning(
-                "The database is away for %.0f s (%s); job %s goes on, and is "
-                "recorded when it is back",
-                now - self.away_since,
-                reason,
-                self.claim.job_uuid,
-            )
-        if self.stopping():
-            raise LeftBehindError from None
-        self.due["renew"] = 0.0  # the first thing to do when it is back
-        time.sleep(RETRY_SECONDS)
-
-    def _is_back(self) -> None:
-        if self.away_since is None:
-            return
-        away = time.monotonic() - self.away_since
-        logger.warning(
-            "The database is back after %.0f s; job %s", away, self.claim.job_uuid
-        )
-        self.away_since = None
-        self.due["away"] = 0.0
 
 
 def _environment(claim: Claim) -> dict[str, str]:
