@@ -215,7 +215,7 @@ def _message(home: Installation) -> bytes | None:
         current_app.send_task(WAKE, queue=PARKED, connection=fresh, expires=60)
     with Redis.from_url(settings.REDIS_URL) as redis:
         found = redis.rpop(PARKED)
-        redis.delete(f"_kombu.binding.{PARKED}")
+        redis.delete(*redis.keys(f"_kombu.*{PARKED}"))
     assert isinstance(found, bytes)
     return found
 
