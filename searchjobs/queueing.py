@@ -167,7 +167,7 @@ def give_back(
         return end(job_id, fence, State.CANCELLED, outcome)
     if job.pause_requested or job.state == State.PAUSING:
         return end(job_id, fence, State.PAUSED, outcome)
-    losses = _losses_before(job) + 1
+    losses = _losses_with(job)
     if outcome == Outcome.LOST and losses > settings.NASWEB_RETRIES:
         sentence = (
             f"{reason} This happened {losses} times in a row without a new epoch, so "
@@ -179,14 +179,17 @@ def give_back(
     return end(job_id, fence, State.QUEUED, outcome, error=reason, **wait)
 
 
-def _losses_before(job: Job) -> int:
-    """Count the lost attempts in a row that brought no new epoch, before this one."""
-    recent = job.attempts.filter(
-        number__lt=job.fence, number__gte=job.first_attempt
-    ).order_by("-number")
+def _losses_with(job: Job) -> int:
+    """Count the lost attempts in a row that brought no new epoch, the present one as
+    the last of them; attempts that were put off have begun nothing, and do not count.
+    """
+    tried = job.attempts.filter(
+        number__lte=job.fence, number__gte=job.first_attempt
+    ).exclude(outcome=Outcome.BUSY)
+    rows = tried.order_by("-number").values_list("number", "outcome", "epochs")
     losses = 0
-    for outcome, epochs in recent.values_list("outcome", "epochs").iterator():
-        if outcome != Outcome.LOST or epochs:
+    for number, outcome, epochs in rows.iterator():
+        if epochs or (outcome != Outcome.LOST and number != job.fence):
             break
         losses += 1
     return losses

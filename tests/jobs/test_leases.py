@@ -125,6 +125,33 @@ def test_an_attempt_that_recorded_an_epoch_breaks_the_row_of_losses(
     assert job.state == State.QUEUED
 
 
+def test_a_loss_after_a_new_epoch_is_not_the_last_of_a_row(
+    launched: Launch, slot: Slot, settings: Any
+) -> None:
+    settings.NASWEB_RETRIES = 1
+    (job,) = launched()
+    for epochs in (0, 1, 0):
+        taken = take(slot)
+        assert taken is not None
+        Attempt.objects.filter(number=taken.fence).update(epochs=epochs)
+        give_back(job.pk, taken.fence, Outcome.LOST, "The worker was lost.")
+        job.refresh_from_db()
+        assert job.state == State.QUEUED
+
+
+def test_an_attempt_that_was_put_off_does_not_break_a_row_of_losses(
+    launched: Launch, slot: Slot, settings: Any
+) -> None:
+    settings.NASWEB_RETRIES = 1
+    (job,) = launched()
+    for outcome in (Outcome.LOST, Outcome.BUSY, Outcome.LOST):
+        taken = take(slot)
+        assert taken is not None
+        give_back(job.pk, taken.fence, outcome, "The worker was lost.")
+    job.refresh_from_db()
+    assert job.state == State.FAILED
+
+
 def test_a_pause_that_was_asked_for_is_kept_when_the_worker_is_lost(
     launched: Launch, slot: Slot, user: User
 ) -> None:
