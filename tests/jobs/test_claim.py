@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from searchjobs import claims
+from searchjobs import claims, supervisor
 from searchjobs.claims import Claim, claim
 from searchjobs.models import Attempt, Job, Queue, Slot, Worker
 from searchjobs.queueing import end
@@ -47,6 +47,8 @@ def test_a_claim_takes_a_lease_and_begins_an_attempt(
     settings.NASWEB_LEASE_SECONDS = 60
     (job,) = launched()
     taken = take(slot)
+    assert taken is not None
+    assert "CUDA_VISIBLE_DEVICES" not in supervisor._environment(taken)
     assert taken == Claim(job.pk, job.uuid, "search", job.spec, fence=1)
     job.refresh_from_db()
     assert (job.state, job.fence) == (State.STARTING, 1)
@@ -65,7 +67,7 @@ def test_a_claim_takes_few_queries(
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     launched()
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(12):
         assert take(slot)
 
 
@@ -178,6 +180,8 @@ def test_a_job_of_several_slots_starts_at_once_where_enough_are_free(
     taken = claim(four[1])
     assert taken is not None
     assert (taken.devices, taken.gpus) == (3, ("GPU-1", "GPU-0", "GPU-2"))
+    given = supervisor._environment(taken)
+    assert given["CUDA_VISIBLE_DEVICES"] == "GPU-1,GPU-0,GPU-2"
     assert holders(job) == [0, 1, 2]
     assert job.attempts.get().devices == 3
     assert [claim(slot) for slot in four] == [None] * 4
