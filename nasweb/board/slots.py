@@ -100,7 +100,7 @@ def rows(slots: list[Slot], teams: Collection[int]) -> list[Row]:
                 job is not None and job.state == State.QUEUED,
                 job is not None and job.team_id in teams,
                 slot.pk in alive,
-                "" if slot.pk in alive else _fate(slot, last.get(str(slot))),
+                "" if slot.pk in alive else _fate(slot, last.get(str(slot)), teams),
                 slot.worker_id not in seen,
                 drawn.get(slot.pk),
             )
@@ -131,8 +131,9 @@ def _last_attempts(slots: list[Slot]) -> dict[str, Attempt]:
     return {attempt.slot_name: attempt for attempt in found}
 
 
-def _fate(slot: Slot, attempt: Attempt | None) -> str:
-    """Say since when a slot is lost, and what became of the run on it."""
+def _fate(slot: Slot, attempt: Attempt | None, teams: Collection[int]) -> str:
+    """Say since when a slot is lost, and what became of the run on it, if it is one of
+    these teams."""
     silent = (timezone.now() - slot.worker.seen).total_seconds()
     lost = f"lost {duration(60 * round(silent / 60) if silent >= 90 else silent)} ago"
     if slot.job is not None and slot.job.state in HELD:
@@ -140,6 +141,8 @@ def _fate(slot: Slot, attempt: Attempt | None) -> str:
     ended = attempt.ended if attempt is not None else None
     if attempt is None or ended is None or ended < slot.worker.seen:
         return f"{lost} · nothing ran there"
+    if attempt.job.team_id not in teams:
+        return f"{lost} · it ran a run of another team"
     return f"{lost} · its run {_whereabouts(attempt.job)}"
 
 

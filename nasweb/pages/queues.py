@@ -3,6 +3,7 @@ do there stands in ``installation``."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -39,18 +40,20 @@ def index(request: HttpRequest) -> HttpResponse:
     }
     if "HX-Request" in request.headers:
         return render(request, "queues/_queues.html", context)
-    return render(request, "queues/index.html", {**context, **_usage(cards)})
+    return render(request, "queues/index.html", {**context, **_usage(cards, teams)})
 
 
-def _usage(cards: list[lines.Card]) -> dict[str, Any]:
-    """Return the chart of hours by team: of GPUs if there are any, else of the CPU."""
-    used = totals(device_hours(USAGE_DAYS))
+def _usage(cards: list[lines.Card], teams: Collection[int]) -> dict[str, Any]:
+    """Return the chart of hours by team: of GPUs if there are any, else of the CPU.
+
+    What other teams used, and how they are called, is for administrators alone.
+    """
+    hours = device_hours(USAGE_DAYS)
+    used = totals(each for each in hours if each.team_id in teams)
     devices = {card.queue.device for card in cards} | set(used)
     device = Queue.Device.GPU if Queue.Device.GPU in devices else Queue.Device.CPU
     unit = "GPU hours" if device == Queue.Device.GPU else "CPU slot hours"
-    figure = team_hours(
-        used.get(device, {}), f"No team has used any in {USAGE_DAYS} days."
-    )
+    figure = team_hours(used.get(device, {}), f"None was used in {USAGE_DAYS} days.")
     return {
         "usage_title": f"{unit} by team, {USAGE_DAYS} days",
         "figures": {"usage": figure},

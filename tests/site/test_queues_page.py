@@ -136,6 +136,27 @@ def test_a_run_of_another_team_keeps_its_place_but_not_its_name(
         assert html.count("a run of another team") == 2
         assert "secret" not in html
         assert "otto" not in html
+        assert theirs.name not in html
+
+
+def test_hours_by_team_are_those_of_the_readers_teams(
+    user: User,
+    team: Team,
+    admin: User,
+    other_team_user: User,
+    slot: Slot,
+    client_for: ClientFor,
+) -> None:
+    theirs = other_team_user.teams.get()
+    running(user, team, slot)
+    running(other_team_user, theirs, slot)
+
+    def bars(reader: User) -> set[str]:
+        figures = client_for(reader).get("/queues/").context["figures"]
+        return set(figures["usage"]["data"][0]["x"])
+
+    assert bars(user) == {team.name}
+    assert bars(admin) == {team.name, theirs.name}
 
 
 def test_starts_are_foretold_and_why_not_is_said(
@@ -237,6 +258,19 @@ def test_a_lost_worker_is_told_with_what_became_of_its_run(
     assert f"lost 5 min ago · {fate}" in words(answer.content.decode())
 
 
+def test_what_became_of_a_run_of_another_team_is_not_told(
+    user: User, other_team_user: User, slot: Slot, client_for: ClientFor
+) -> None:
+    theirs = other_team_user.teams.get()
+    Worker.objects.update(seen=timezone.now() - timedelta(minutes=5))
+    run = make_run(
+        other_team_user, theirs, Queue.objects.get(), spec=SPEC, state=State.FAILED
+    )
+    attempt_of(run.job, slot, 900, outcome="lost", ended=timezone.now())
+    assert "lost 5 min ago · it ran a run of another team" in page(client_for(user))
+    assert "its run has failed" in page(client_for(other_team_user))
+
+
 def test_a_lost_worker_that_still_holds_its_run_or_had_none(
     user: User, team: Team, slot: Slot, client_for: ClientFor
 ) -> None:
@@ -251,7 +285,7 @@ def test_the_empty_page_says_what_to_do(user: User, client_for: ClientFor) -> No
     text = page(client_for(user))
     for sentence in ("No queue yet", "Nothing waits", "No worker has ever answered"):
         assert sentence in text
-    assert "No team has used any in 7 days." in text
+    assert "None was used in 7 days." in text
 
 
 def test_only_administrators_see_controls(
