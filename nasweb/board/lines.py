@@ -186,14 +186,14 @@ def _waits() -> dict[str, float]:
 
 def limit_words(queue: Queue) -> str:
     """Write the limits of a queue in one line; empty without any."""
-    counts: Mapping[str, int | None] = {
-        "in all": queue.max_running,
-        "per team": queue.max_running_team,
-        "per user": queue.max_running_user,
+    counts: Mapping[tuple[str, str], int | None] = {
+        ("slot", "in all"): queue.max_running,
+        ("running run", "per team"): queue.max_running_team,
+        ("running run", "per user"): queue.max_running_user,
     }
     parts = [
-        f"{most} running {'run' if most == 1 else 'runs'} {of}"
-        for of, most in counts.items()
+        f"{most} {what}{'' if most == 1 else 's'} {of}"
+        for (what, of), most in counts.items()
         if most is not None
     ]
     if queue.max_hours is not None:

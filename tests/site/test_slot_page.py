@@ -102,7 +102,8 @@ def test_bars_are_means_of_ninety_seconds_with_gaps_where_nothing_was_said(
     ("limits", "expected"),
     [
         ({}, ""),
-        ({"max_running": 1}, "1 running run in all"),
+        ({"max_running": 1}, "1 slot in all"),
+        ({"max_running": 4}, "4 slots in all"),
         (
             {"max_running_team": 3, "max_running_user": 2, "max_disk_gib": 0.5},
             "3 running runs per team, 2 running runs per user, 0.5 GiB per run",

@@ -36,9 +36,9 @@ class LimitsForm(forms.ModelForm):
         model = Queue
         fields = LIMITS
         labels: ClassVar[dict[str, Any]] = {
-            "max_running": "Running at one time",
-            "max_running_team": "Running of one team",
-            "max_running_user": "Running of one user",
+            "max_running": "Slots at one time",
+            "max_running_team": "Runs of one team",
+            "max_running_user": "Runs of one user",
             "max_hours": "Hours of a run",
             "max_disk_gib": "GiB of a run",
         }
