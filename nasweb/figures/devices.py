@@ -95,7 +95,7 @@ def load(moments: Sequence[Load], memory_gib: float) -> Figure:
     data: list[dict[str, Any]] = [
         {
             "type": "scatter",
-            "mode": "lines",
+            "mode": "lines" if len(moments) > 1 else "markers",
             "name": name,
             "x": hours,
             "y": values,

@@ -46,3 +46,9 @@ def test_memory_is_a_share_and_temperature_has_an_axis_of_its_own() -> None:
     curves = {trace["name"]: trace for trace in figure["data"]}
     assert curves["memory"]["y"] == [25.0]
     assert curves["temperature"]["yaxis"] == "y2"
+
+
+def test_a_single_moment_is_a_mark_as_a_line_needs_two() -> None:
+    first, second = Moment(7.5, 90.0), Moment(2.5, 80.0)
+    assert [trace["mode"] for trace in load([first], 0)["data"]] == ["markers"]
+    assert [trace["mode"] for trace in load([first, second], 0)["data"]] == ["lines"]
