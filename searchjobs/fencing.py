@@ -42,8 +42,9 @@ def holds(job_id: int, fence: int, states: Collection[str] = HELD) -> bool:
 def limit_idle_transactions(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Let the server end a session that does nothing in mid-transaction for a lease.
 
-    A worker that is frozen there would keep the row of its job locked, and nobody
-    could give the job back.  For ``connection_created``, in the processes of workers.
+    A process that is frozen there would keep the rows of jobs or slots locked, and
+    nobody could give a job back.  For ``connection_created``, in the processes of
+    workers and in housekeeping.
     """
     with connection.cursor() as cursor:
         cursor.execute(

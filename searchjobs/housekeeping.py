@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import Error, connection
+from django.db.backends.signals import connection_created
 
 from . import queueing, retention, workers
+from .fencing import limit_idle_transactions
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ def duties() -> list[Duty]:
 
 def keep_house(stop: threading.Event, chores: Sequence[Duty] | None = None) -> None:
     """Do every duty at its times until ``stop`` is set, whatever fails."""
+    connection_created.connect(limit_idle_transactions)
     threads = [
         threading.Thread(target=_keep, args=[duty, stop], name=duty.name, daemon=True)
         for duty in (duties() if chores is None else chores)

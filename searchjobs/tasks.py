@@ -58,6 +58,8 @@ def _remember_name(sender: Any, **_: Any) -> None:
     global _name
     _name = sender.hostname
     bind_contextvars(worker=_name)
+    # Its beat locks slots, its pool processes (forked from it) lock jobs.
+    connection_created.connect(limit_idle_transactions)
 
 
 @worker_process_init.connect
@@ -69,7 +71,6 @@ def _begin_process(**_: Any) -> None:
     """
     global _parent
     _parent = os.getppid()
-    connection_created.connect(limit_idle_transactions)
     threading.Thread(target=_give_back_at_start, name="start", daemon=True).start()
 
 

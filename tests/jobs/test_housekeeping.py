@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.db.backends.signals import connection_created
+from structlog.contextvars import clear_contextvars
 
 from searchjobs import tasks
+from searchjobs.fencing import limit_idle_transactions
 from searchjobs.housekeeping import Duty, duties, keep_house
 from tests.servers import running_housekeeping, wait_until
 
@@ -59,6 +64,53 @@ def test_the_beat_of_a_worker_goes_on_whatever_fails(
     monkeypatch.setattr(tasks, "is_stopping", lambda: failing.times >= 5)
     tasks._repeat(failing)
     assert failing.times == 5
+
+
+@pytest.fixture(autouse=True)
+def _unlimited() -> Iterator[None]:
+    """Leave the connections of later tests without a limit."""
+    connection_created.disconnect(limit_idle_transactions)
+    yield
+    connection_created.disconnect(limit_idle_transactions)
+
+
+def limit_of_a_new_connection() -> str:
+    """Ask in a thread of its own: it has a connection of its own."""
+    told: list[str] = []
+
+    def ask() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            told.append(cursor.fetchone()[0])
+        connection.close()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(10)
+    return told[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_housekeeping_that_is_frozen_keeps_no_lock_for_longer_than_a_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "NASWEB_LEASE_SECONDS", 7)
+    assert limit_of_a_new_connection() == "0"
+    stop = threading.Event()
+    stop.set()
+    keep_house(stop, [])
+    assert limit_of_a_new_connection() == "7s"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_is_frozen_in_its_beat_keeps_no_lock_for_longer_than_a_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "NASWEB_LEASE_SECONDS", 7)
+    monkeypatch.setattr(tasks, "_name", "")
+    tasks._remember_name(SimpleNamespace(hostname="w@here"))
+    clear_contextvars()
+    assert limit_of_a_new_connection() == "7s"
 
 
 def test_lost_jobs_are_looked_for_at_every_beat() -> None:
