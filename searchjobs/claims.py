@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q, Sum
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from . import bell
@@ -39,8 +39,6 @@ class Claim:
         devices: slots that it holds, one process of the engine each.
         gpus: UUIDs of the GPUs of these slots; empty on the CPU.
         threads: CPU threads of one of its processes.
-        seconds_left: what its queue's time limit leaves; None: any time.
-        most_bytes: files that it may keep; None: any.
         files_from: files of attempts before this one count no more.
     """
 
@@ -52,8 +50,6 @@ class Claim:
     devices: int = 1
     gpus: tuple[str, ...] = ()
     threads: int = 1
-    seconds_left: float | None = None
-    most_bytes: int | None = None
     files_from: int = 1
 
 
@@ -370,10 +366,6 @@ def _take(job: Job, queue: Queue, slots: list[Slot]) -> Claim:
         devices=job.devices,
         started=Now(),
     )
-    left = None
-    if queue.max_hours is not None:
-        left = max(0.0, queue.max_hours * 3600 - _seconds_used(job))
-    most = queue.max_disk_gib
     return Claim(
         job.pk,
         job.uuid,
@@ -383,8 +375,6 @@ def _take(job: Job, queue: Queue, slots: list[Slot]) -> Claim:
         devices=job.devices,
         gpus=tuple(slot.gpu_uuid for slot in slots if slot.gpu_uuid),
         threads=own.threads,
-        seconds_left=left,
-        most_bytes=None if most is None else int(most * 2**30),
         files_from=job.files_from,
     )
 
@@ -397,10 +387,3 @@ def _give_up_elsewhere(job: Job, queue: Queue, taken: Collection[int]) -> None:
     if left := list(locked.values_list("pk", flat=True)):
         Slot.objects.filter(pk__in=left).update(job=None)
         bell.wake(queue.name, len(left))
-
-
-def _seconds_used(job: Job) -> float:
-    """Return the seconds of a job's attempts since a person last queued it."""
-    spent = job.attempts.filter(number__gte=job.first_attempt, ended__isnull=False)
-    total = spent.aggregate(total=Sum(F("ended") - F("started")))["total"]
-    return float(total.total_seconds()) if total else 0.0

@@ -74,7 +74,8 @@ def edit(actor: User, queue: Queue, **kind: Any) -> bool:
 def set_limits(actor: User, queue: Queue, **limits: Any) -> bool:
     """Change limits (columns of ``LIMITS``; None: no limit); else as ``edit``.
 
-    What runs already goes on; time and disk hold from a job's next attempt on.
+    Limits on how many run end nothing that runs; those on time and disk hold for what
+    runs too, from the next beat of its worker on.
     """
     require_administrator(actor, "limit a queue")
     return _set(actor, "limit", _locked(queue), _only(limits, LIMITS))

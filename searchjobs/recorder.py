@@ -67,7 +67,6 @@ class Recorder:
     """Write the events of one attempt; an epoch that is told twice stands once.
 
     Attributes:
-        started: the engine of this attempt has begun.
         finished: the search has told its result.
         failure: how it said that it failed, if it did.
     """
@@ -76,7 +75,6 @@ class Recorder:
         self.claim = claim
         self.run = Run.objects.only("uuid").get(job_id=claim.job_id)
         self.known = self._recorded()
-        self.started = False
         self.finished = False
         self.failure: Failed | None = None
         self._is_sure = True
@@ -169,7 +167,6 @@ class Recorder:
                     },
                 ),
             )
-        self.started = True
         bell.ring(self.run.uuid)
 
     def _progress(self, event: Progress) -> None:
