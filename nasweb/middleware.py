@@ -3,6 +3,7 @@ and to run no inline script."""
 
 from __future__ import annotations
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
@@ -35,6 +36,15 @@ class ContentSecurityPolicy(Around):
     ) -> HttpResponse:
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+class NoZeroBytes(Around):
+    """Answer 400 to an address with a zero byte, which no text in PostgreSQL can hold:
+    looking for one would be a fault of ours."""
+
+    def before(self, request: HttpRequest) -> None:
+        if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest("The address holds a zero byte.")
 
 
 class StaticFiles(WhiteNoiseMiddleware):

@@ -123,6 +123,7 @@ MIDDLEWARE = [
     "nasweb.metrics.Measured",
     "django.middleware.security.SecurityMiddleware",
     "nasweb.middleware.ContentSecurityPolicy",
+    "nasweb.middleware.NoZeroBytes",
     "nasweb.middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
