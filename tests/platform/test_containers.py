@@ -80,6 +80,16 @@ def test_what_may_be_set_from_outside_stands_in_a_guide() -> None:
     assert missing == set()
 
 
+def test_a_token_for_prometheus_and_keys_of_a_store_reach_the_containers() -> None:
+    for name in OURS:
+        given = SERVICES[name]["environment"]
+        for variable in (
+            *("NASWEB_METRICS_TOKEN", "NASWEB_ARTEFACTS_URL"),
+            *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+        ):
+            assert given[variable] == f"${{{variable}:-}}"
+
+
 def test_volumes_and_secrets_are_declared() -> None:
     for each in SERVICES.values():
         assert set(each.get("secrets", [])) <= set(COMPOSE["secrets"])
