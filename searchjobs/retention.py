@@ -176,7 +176,13 @@ def tidy() -> int:
         shutil.rmtree(left, ignore_errors=True)
     folders = {UUID(p.name): p for p in root.iterdir() if _is_uuid(p.name)}
     jobs = Job.objects.filter(uuid__in=folders, state__in=IDLE)
-    return sum(_tidy_one(job, folders[job.uuid]) for job in jobs.iterator())
+    removed = 0
+    for job in jobs.iterator():
+        try:
+            removed += _tidy_one(job, folders[job.uuid])
+        except OSError as error:  # another worker was faster, or it is not ours
+            logger.warning("The folder of job %s stays for now: %s", job.uuid, error)
+    return removed
 
 
 def _tidy_one(job: Job, folder: Path) -> bool:

@@ -173,6 +173,19 @@ def test_it_stays_while_the_storage_is_away(ended: Job, tmp_path: Path) -> None:
     assert tidy() == 1
 
 
+def test_a_folder_that_cannot_be_used_keeps_no_other_from_being_tidied(
+    ended: Job, make_job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = make_job(state=State.SUCCEEDED)
+    assert list(Job.objects.all()) == [newer, ended], "in the order in which they go"
+    lock = runfolder.folder_of(newer.uuid) / runfolder.LOCK
+    lock.mkdir(parents=True)
+    assert tidy() == 1
+    assert not runfolder.folder_of(ended.uuid).exists()
+    assert lock.exists()
+    assert str(newer.uuid) in caplog.text
+
+
 def test_it_stays_while_an_engine_holds_its_lock(ended: Job) -> None:
     lock = runfolder.folder_of(ended.uuid) / runfolder.LOCK
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
