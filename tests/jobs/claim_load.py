@@ -31,7 +31,7 @@ from tests.factories import make_queue, make_team, make_user
 HELD_EVERY = 50
 SLOTS_A_WORKER = 8
 #: The limits of the queue that has some: slots, jobs of a team, jobs of a user.
-LIMITS = (6, 3, 2)
+LIMITS = (2, 1, 1)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def test_order_limits_pause_and_hold_stand_while_all_slots_claim_at_once(
         paused.append(last_attempt(queue))
         queue_control.resume(admin_user, queue)
 
-    done = work_off(line, most=size.jobs, seconds_a_job=0.01, meanwhile=meddle)
+    done = work_off(line, most=size.jobs, seconds_a_job=0.05, meanwhile=meddle)
     assert faults_of_order(line) == []
     assert paused[0] == paused[1], "nothing started while the queue was paused"
     held = size.jobs // HELD_EVERY + 1
