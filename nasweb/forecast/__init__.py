@@ -79,6 +79,12 @@ def forecast(
     for job in sorted(waiting, key=lambda job: order_key(job, {})):
         if job.job_id not in skipped and not limits[job.queue_id].paused:
             lines.setdefault(line_of(job), []).append(job)
+    capacity = Counter(
+        (queue, slot.worker) for slot in slots for queue in slot.queues if slot.accepts
+    )
+    largest: dict[int, int] = {}
+    for (queue, _), count in capacity.items():
+        largest[queue] = max(count, largest.get(queue, 0))
     board = Board(
         slots,
         lines,
@@ -86,12 +92,8 @@ def forecast(
         durations,
         due or {},
         {slot.key: slot.worker for slot in slots},
-        Counter(
-            (queue, slot.worker)
-            for slot in slots
-            for queue in slot.queues
-            if slot.accepts
-        ),
+        capacity,
+        largest,
     )
     state = _opening(running, used)
     for seconds in board.due.values():
@@ -132,11 +134,17 @@ def _play(board: Board, state: State, cut: set[Line]) -> tuple[dict[int, Span], 
     """Return when jobs start, in that order, and whether rows were lacking."""
     starts: dict[int, Span] = {}
     while any(board.lines.values()):
+        idle: set[tuple[int, frozenset[int]]] = set()
         for slot in board.slots:
             if slot.accepts and slot.key not in state.busy:
+                alike = (slot.worker, slot.queues)
+                if alike in idle and not state.reserved:
+                    continue  # one like it has just found nothing
                 taken = claim(slot, board, state)
                 if taken is None:
+                    idle.add(alike)
                     continue
+                idle.clear()
                 job, begin = taken
                 starts[job.job_id] = begin
                 line = line_of(job)
@@ -157,7 +165,7 @@ def _reason(job: Waiting, board: Board, held: set[int], *, short: bool) -> Why:
         return Why.NO_WORKER
     if not any(slot.accepts for slot in serving):
         return Why.DRAINING
-    if job.devices > board.largest(job.queue_id):
+    if job.devices > board.largest.get(job.queue_id, 0):
         return Why.TOO_LARGE
     return Why.FAR if short else Why.LIMIT
 

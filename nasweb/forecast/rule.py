@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from searchjobs.order import Waiting, order_key
 
 from .state import Board, Play, State
-from .types import GUESS, NOW, Place, Span, line_of
+from .types import GUESS, NOW, Limits, Line, Place, Span, line_of
 
 
 def claim(slot: Place, board: Board, state: State) -> tuple[Waiting, Span] | None:
@@ -52,7 +52,7 @@ def _choose(
     while True:
         found, closed = _heads(slot, board, state, passed), set[int]()
         for job in sorted(found, key=lambda job: order_key(job, used)):
-            if board.largest(job.queue_id) < job.devices:
+            if board.largest.get(job.queue_id, 0) < job.devices:
                 continue
             if not _allowed(job, board, state, closed):
                 continue
@@ -73,27 +73,38 @@ def _choose(
 def _heads(
     slot: Place, board: Board, state: State, passed: Collection[int]
 ) -> list[Waiting]:
-    """Return the first job of each line that this slot serves."""
+    """Return the first job of each line that this slot serves, but for lines that a
+    limit holds back as a whole."""
     now = state.moment.seconds
+    open_ = {
+        queue: board.limits[queue]
+        for queue in slot.queues
+        if not _full(state.total[queue], board.limits[queue].running)
+    }
     found = []
     for line, jobs in board.lines.items():
-        if line[0] in slot.queues:
-            for job in jobs:
-                if job.job_id not in passed and board.due.get(job.job_id, 0.0) <= now:
-                    found.append(job)
-                    break
+        limit = open_.get(line[0])
+        if limit is None or not jobs or _held_back(line, limit, state):
+            continue
+        for job in jobs:
+            if job.job_id not in passed and board.due.get(job.job_id, 0.0) <= now:
+                found.append(job)
+                break
     return found
 
 
+def _held_back(line: Line, limit: Limits, state: State) -> bool:
+    queue, team, author, _ = line
+    return _full(state.teams[queue, team], limit.team) or _full(
+        state.users[queue, author], limit.user
+    )
+
+
 def _allowed(job: Waiting, board: Board, state: State, closed: set[int]) -> bool:
-    """Say whether the limits let a job start; asked in order.  One for which its queue
-    has too few slots left keeps later ones from taking them."""
+    """Say whether its queue has the slots left that a job needs; asked in order.  One
+    for which there are too few keeps later ones from taking them."""
     queue, limit = job.queue_id, board.limits[job.queue_id]
-    if (
-        queue in closed
-        or _full(state.teams[queue, job.team_id], limit.team)
-        or _full(state.users[queue, job.author_id], limit.user)
-    ):
+    if queue in closed:
         return False
     if limit.running is None or state.total[queue] + job.devices <= limit.running:
         return True

@@ -19,8 +19,9 @@ WAKE = 0
 class Board:
     """What stays as it is while time goes on, but for ``lines``, which grow shorter.
 
-    ``capacity`` tells how many slots of a worker a job of a queue could have, ``due``
-    the seconds from now before which no slot takes a job.
+    ``capacity`` tells how many slots of a worker a job of a queue could have,
+    ``largest`` those of the worker that has most, ``due`` the seconds from now before
+    which no slot takes a job.
     """
 
     slots: Sequence[Place]
@@ -30,11 +31,7 @@ class Board:
     due: Mapping[int, float]
     worker_of: Mapping[int, int]
     capacity: Mapping[tuple[int, int], int]
-
-    def largest(self, queue: int) -> int:
-        """Return how many slots the largest worker has for a job of this queue."""
-        workers = {slot.worker for slot in self.slots}
-        return max(self.capacity[queue, worker] for worker in workers)
+    largest: Mapping[int, int]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from hypothesis import given
@@ -349,3 +350,23 @@ def test_a_large_job_is_gathered_on_one_worker_while_others_go_on() -> None:
         takes({1: 5, 2: 10, 3: 10}),
     )
     assert minutes_of(found) == {1: 30, 2: 0, 3: 10}
+
+
+def test_many_jobs_that_a_limit_holds_back_cost_a_second_or_two() -> None:
+    """Each of 64 slots asks at each end of a job, and finds its queues full."""
+    jobs = [
+        waits(i, i % 10, queue_id=i % 3, author_id=i % 20, devices=1 + (i % 19 == 0))
+        for i in range(600)
+    ]
+    slots = [place(i, worker=i // 8, queues=(0, 1, 2)) for i in range(64)]
+    begun = time.process_time()
+    found = forecast(
+        slots,
+        [],
+        jobs,
+        {},
+        {queue: Limits(8, 4, 2) for queue in range(3)},
+        takes({i: 10 + i % 7 for i in range(600)}),
+    )
+    assert time.process_time() - begun < 5
+    assert all(start.seconds is not None for start in found.values())
