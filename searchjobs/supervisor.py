@@ -30,7 +30,7 @@ from .outage import LeftBehindError, Patience
 from .publishing import Publisher
 from .queueing import Orders, end, give_back, read_orders, renew
 from .recorder import Recorder
-from .states import State
+from .states import HELD, State
 from .verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -304,7 +304,8 @@ class _Attempt:
         size = path.stat().st_size if path.exists() else 0
         if size == self.log_size:
             return
-        Job.objects.filter(pk=self.claim.job_id, fence=self.claim.fence).update(
+        job, fence = self.claim.job_id, self.claim.fence
+        Job.objects.filter(pk=job, fence=fence, state__in=HELD).update(
             log_tail=runfolder.log_tail(self.folder)
         )
         self.log_size = size

@@ -252,6 +252,24 @@ def test_a_supervisor_that_lost_its_lease_stops_its_engine_and_writes_no_more(
     assert outcome_of(job) == Attempt.Outcome.LOST
 
 
+def test_a_log_is_not_kept_of_an_attempt_whose_job_waits_again(
+    launched: Launch, slot: Slot
+) -> None:
+    (job,) = launched()
+    attempt = supervisor._Attempt(claimed(slot), lambda: False)
+    attempt.folder = runfolder.folder_of(job.uuid)
+    attempt.folder.mkdir(parents=True)
+    kept = []
+    for line in ("in time", "late"):
+        runfolder.log_path(attempt.folder).write_text(line)
+        attempt._keep_log()
+        job.refresh_from_db()
+        kept.append(job.log_tail)
+        Job.objects.filter(pk=job.pk).update(lease_expires="2020-01-01T00:00Z")
+        release_expired()
+    assert kept == ["in time", "in time"]
+
+
 def test_a_worker_that_is_stopped_gives_its_job_back_at_once(
     launched: Launch, slot: Slot
 ) -> None:
