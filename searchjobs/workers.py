@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
 from structlog.contextvars import bound_contextvars
 
@@ -19,6 +20,7 @@ from . import gpus, machine
 from .claims import Claim, claim
 from .models import Queue, Run, Slot, SlotSample, Worker
 from .queueing import release_own
+from .states import HELD
 from .supervisor import supervise
 
 logger = logging.getLogger(__name__)
@@ -99,7 +101,7 @@ def register(name: str, offered: Sequence[dict[str, Any]] | None = None) -> Work
     for number, columns in enumerate(slots):
         Slot.objects.update_or_create(worker=worker, number=number, defaults=columns)
     leftover = worker.slots.filter(number__gte=len(slots))
-    leftover.filter(job=None).delete()
+    leftover.exclude(job__state__in=HELD).delete()
     leftover.update(drain_requested=True)
     return worker
 
@@ -130,9 +132,11 @@ def record_load(name: str, slots: int) -> int:
         # A row that somebody claims at this moment goes without: to wait for one
         # while we hold others could stop a claim of several slots.
         rows = list(
-            known.select_for_update(skip_locked=True, no_key=True, of=("self",))
+            known.select_for_update(
+                skip_locked=True, no_key=True, of=("self",)
+            ).annotate(state=F("job__state"))
         )
-        gone = [row.pk for row in rows if row.number >= slots and row.job_id is None]
+        gone = [row.pk for row in rows if row.number >= slots and row.state not in HELD]
         if gone:
             Slot.objects.filter(pk__in=gone).delete()
         rows = [row for row in rows if row.number < slots]

@@ -59,6 +59,22 @@ def test_what_a_worker_offers_no_more_goes_or_drains_until_its_job_has_gone(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("state", [State.QUEUED, State.CANCELLED])
+def test_a_slot_that_was_only_reserved_goes_as_soon_as_it_is_offered_no_more(
+    launched: Launch, state: str
+) -> None:
+    (job,) = launched(seeds=(1,))
+    Job.objects.filter(pk=job.pk).update(state=state)
+    worker = workers.register("w@here", [CPU, CPU, CPU])
+    worker.slots.filter(number=2).update(job=job)
+    workers.register("w@here", [CPU, CPU])
+    assert [slot.number for slot in worker.slots.all()] == [0, 1]
+    worker.slots.filter(number=1).update(job=job)
+    workers.record_load("w@here", 1)
+    assert [slot.number for slot in worker.slots.all()] == [0]
+
+
+@pytest.mark.django_db
 def test_a_beat_writes_one_sample_a_slot_in_few_queries() -> None:
     worker = workers.register("w@here", [CPU] * 16)
     with CaptureQueriesContext(
