@@ -108,9 +108,7 @@ def of_error(error: Exception) -> Verdict:
     if isinstance(error, FolderBusyError):
         return Verdict(State.QUEUED, Outcome.BUSY, str(error), later=LATER_SECONDS)
     if isinstance(error, StorageAwayError):
-        return Verdict(
-            State.QUEUED, Outcome.INTERRUPTED, str(error), later=STORAGE_SECONDS
-        )
+        return Verdict(State.QUEUED, Outcome.BUSY, str(error), later=STORAGE_SECONDS)
     if faults.is_full(error):
         return out_of_space(_full())
     if isinstance(error, OSError):

@@ -23,6 +23,7 @@ _APPEARANCE: dict[str, tuple[str, str]] = {
     Outcome.CANCELLED: ("muted", "⊘"),
     Outcome.PAUSED: ("warning", "❚❚"),
     Outcome.INTERRUPTED: ("warning", "◐"),
+    Outcome.BUSY: ("warning", "◐"),
     Outcome.LOST: ("warning", "?"),
 }
 

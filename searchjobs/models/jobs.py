@@ -45,7 +45,7 @@ class Job(models.Model):
     not_before = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="No slot takes it before: an engine elsewhere was still at it.",
+        help_text="No slot takes it before: its last attempt was put off.",
     )
     held = models.BooleanField(
         default=False, help_text="No slot takes it until an administrator lets it go."
@@ -131,7 +131,7 @@ class Attempt(models.Model):
         TIME = "time", "over its time limit"
         DISK = "disk", "over its disk limit, or the disk was full"
         STALLED = "stalled", "stalled: it said nothing for too long"
-        BUSY = "busy", "put off: an engine elsewhere was still at it"
+        BUSY = "busy", "put off: it could not begin yet"
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="attempts")
     team = models.ForeignKey(

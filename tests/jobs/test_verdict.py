@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from searchjobs import memory
+from searchjobs.artefacts import StorageAwayError
 from searchjobs.engine.events import Failed, FaultKind
 from searchjobs.models import Attempt
 from searchjobs.runfolder import FolderBusyError
@@ -72,6 +73,13 @@ def test_a_folder_in_use_elsewhere_is_tried_again_later() -> None:
     found = of_error(FolderBusyError("An engine on b still works here."))
     assert (found.state, found.outcome) == (State.QUEUED, Outcome.BUSY)
     assert found.later > 0
+
+
+def test_a_storage_without_the_checkpoint_puts_the_run_off() -> None:
+    found = of_error(StorageAwayError("The storage cannot be read."))
+    assert (found.state, found.outcome) == (State.QUEUED, Outcome.BUSY)
+    assert found.later > 0
+    assert "stopped" not in Attempt(outcome=found.outcome).get_outcome_display()
 
 
 def test_a_folder_without_rights_is_no_full_disk() -> None:
