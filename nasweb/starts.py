@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -59,6 +59,7 @@ class _Row:
     seconds: float
     progress: Mapping[str, Any]
     leaving: bool
+    spent: float
 
 
 def starts() -> dict[int, Start]:
@@ -157,8 +158,20 @@ def first_waiting() -> dict[int, int]:
 
 
 def _rows(first: Sequence[int]) -> list[_Row]:
+    # What counts towards the hours that its queue allows, as ``queueing.renew`` counts.
+    past = (
+        Attempt.objects.filter(
+            job=OuterRef("pk"),
+            number__gte=OuterRef("first_attempt"),
+            ended__isnull=False,
+        )
+        .order_by()
+        .values("job")
+        .annotate(took=Sum(F("ended") - F("started")))
+    )
     found = (
         Job.objects.filter(Q(pk__in=first, state=State.QUEUED) | Q(state__in=HELD))
+        .annotate(spent=Subquery(past.values("took")))
         .order_by("pk")
         .values_list(
             "pk",
@@ -180,6 +193,7 @@ def _rows(first: Sequence[int]) -> list[_Row]:
             "progress",
             "pause_requested",
             "cancel_requested",
+            "spent",
             *_SPEC,
         )
     )
@@ -189,7 +203,7 @@ def _rows(first: Sequence[int]) -> list[_Row]:
 def _row(*values: Any) -> _Row:
     *of_job, held, due, state = values[:10]
     units, done, epoch, epochs, searched, evaluated = values[10:16]
-    progress, pauses, cancels, space, name, size, backend = values[16:]
+    progress, pauses, cancels, spent, space, name, size, backend = values[16:]
     spec = {
         "space": space,
         "dataset": {"name": name, "image_size": size},
@@ -208,6 +222,7 @@ def _row(*values: Any) -> _Row:
         seconds=(searched or 0.0) + (evaluated or 0.0),
         progress=progress or {},
         leaving=pauses or cancels,
+        spent=spent.total_seconds() if spent else 0.0,
     )
 
 
@@ -248,7 +263,7 @@ def _duration(
     units = row.units - row.done
     if units <= 0 < row.epochs:  # a class limit has kept more samples than planned
         units = row.units * max(0, row.epochs - row.epoch) / row.epochs
-    most = (hours[row.job.queue_id] or float("inf")) * 3600
+    most = _left(row, hours)
     return Span(min(most, rate.seconds * units), rate.spread * units)
 
 
@@ -304,5 +319,11 @@ def _rest(
         seconds = max(0.0, rate.seconds * row.units - elapsed)
     if seconds is None:
         return None
-    most = (hours[row.job.queue_id] or float("inf")) * 3600 - elapsed
+    most = _left(row, hours) - elapsed
     return Span(max(0.0, min(most, seconds)), relative * seconds)
+
+
+def _left(row: _Row, hours: Mapping[int, float | None]) -> float:
+    """Return the seconds that earlier attempts have left of what the queue allows."""
+    most = hours[row.job.queue_id]
+    return float("inf") if most is None else max(0.0, most * 3600 - row.spent)

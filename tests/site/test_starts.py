@@ -179,6 +179,21 @@ def test_a_time_limit_bounds_what_a_run_takes(
     assert (found[first].seconds, found[second].seconds) == (0, 1800)
 
 
+def test_what_earlier_attempts_took_of_the_time_limit_is_gone(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    make_slot()
+    ended_run(user, team, cpu_queue, 10.0)
+    Queue.objects.update(max_hours=0.5)
+    first, second = (
+        make_run(user, team, cpu_queue, spec=SPEC, state="queued").job for _ in range(2)
+    )
+    attempt_of(first, 600)
+    assert starts.starts()[second.pk].seconds == pytest.approx(1200)
+    Job.objects.filter(pk=first.pk).update(first_attempt=2)  # queued again by a person
+    assert starts.starts()[second.pk].seconds == pytest.approx(1800)
+
+
 def test_without_a_run_like_it_the_order_alone_is_told(
     user: User, team: Team, cpu_queue: Queue
 ) -> None:
