@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from searchjobs.engine import checkpoint
+from searchjobs.engine import checkpoint, files
 from searchjobs.engine.search import SearchError, search
 
 from .conftest import epochs_of, tiny, without_clock
@@ -115,7 +115,7 @@ def test_another_kind_of_device_is_refused_in_a_sentence(tmp_path):
     with_changed(tmp_path, device="cuda")
     with pytest.raises(SearchError, match="began on cuda and this is cpu") as caught:
         next(iter(search(tiny(), tmp_path, resume=True)))
-    assert caught.value.kind == "device"
+    assert caught.value.kind == "spec"
 
 
 def test_pruned_ids_are_kept_as_an_artefact(tmp_path):
@@ -146,7 +146,7 @@ def test_a_write_that_breaks_off_leaves_the_checkpoint_before(tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(checkpoint.os, "fsync", full)
+        broken.setattr(files.os, "fsync", full)
         for epoch in (1, 2):
             with pytest.raises(OSError, match="No space"):
                 checkpoint.save(tmp_path, epoch, {"good": False})
