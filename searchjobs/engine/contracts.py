@@ -37,7 +37,11 @@ ActiveOperations = Mapping[str, Sequence[Sequence[int]]]
 
 
 class Supernet(nn.Module):
-    """The weight-sharing network of a space.  Owns w and never alpha."""
+    """The weight-sharing network of a space.  Owns w and never alpha.
+
+    Its batch norms are PyTorch's modules, or ask ``shared_norm.is_active``: a batch may
+    be spread over several processes.
+    """
 
     def forward(
         self,

@@ -145,8 +145,8 @@ class _BatchNorms(Function):
         totals = [slope.sum(_dims(slope)) for slope in slopes]
         # sums over this process's rows of gradient * (z - mean)
         covariances = [
-            (slope * (z - _wide(own, z))).sum(_dims(z))
-            for slope, z, own in zip(slopes, zs, means, strict=True)
+            (slope * z).sum(_dims(z)) - own * total
+            for slope, z, own, total in zip(slopes, zs, means, totals, strict=True)
         ]
         everywhere = sum_over_all(
             torch.stack((torch.cat(totals), torch.cat(covariances)))
