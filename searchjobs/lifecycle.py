@@ -35,6 +35,7 @@ WAITING: Mapping[str, Any] = {
     "pause_requested": False,
     "error": "",
     "finished": None,
+    "not_before": None,
 }
 
 

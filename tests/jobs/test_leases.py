@@ -82,6 +82,18 @@ def test_a_job_that_is_put_off_is_claimed_later_and_says_why(
     assert take(slot) is not None
 
 
+def test_a_person_who_queues_a_job_again_does_not_wait_for_what_put_it_off(
+    launched: Launch, slot: Slot, user: User
+) -> None:
+    (job,) = launched()
+    taken = take(slot)
+    assert taken is not None
+    give_back(job.pk, taken.fence, Outcome.BUSY, "An engine is there.", later=60)
+    lifecycle.request_pause(user, job)
+    lifecycle.resume(user, job)
+    assert take(slot) is not None
+
+
 def test_busy_attempts_one_after_another_are_no_losses(
     launched: Launch, slot: Slot
 ) -> None:
