@@ -85,16 +85,18 @@ def register(name: str, offered: Sequence[dict[str, Any]] | None = None) -> Work
 
     A slot that it offers no more goes, or drains if a job still holds it.
     """
-    worker, _ = Worker.objects.update_or_create(
-        name=name,
-        defaults={
-            "host": socket.gethostname(),
-            "only_queues": settings.NASWEB_QUEUES,
-            "versions": machine.versions(),
-            "started": Now(),
-            "seen": Now(),
-        },
-    )
+    told: dict[str, Any] = {
+        "host": socket.gethostname(),
+        "only_queues": settings.NASWEB_QUEUES,
+        "versions": machine.versions(),
+        "started": Now(),
+        "seen": Now(),
+    }
+    # No update_or_create: its lock would wait in a circle with a claim, which holds a
+    # slot and shares the worker's row when it is committed.
+    if not Worker.objects.filter(name=name).update(**told):
+        Worker.objects.get_or_create(name=name, defaults=told)
+    worker = Worker.objects.get(name=name)
     slots = slots_offered() if offered is None else offered
     for device in {each["device"] for each in slots}:
         queue_for(device)

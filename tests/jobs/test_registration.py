@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -56,6 +57,32 @@ def test_what_a_worker_offers_no_more_goes_or_drains_until_its_job_has_gone(
     Slot.objects.filter(pk=busy.pk).update(job=None)
     workers.record_load("w@here", 1)
     assert [slot.number for slot in worker.slots.all()] == [0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_starts_again_waits_for_no_claim_that_names_it() -> None:
+    workers.register("w@here", [CPU])
+    named, registered = threading.Event(), threading.Event()
+
+    def claims() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            # What the database does itself when a row that names a worker is written.
+            cursor.execute("SELECT FROM searchjobs_worker FOR KEY SHARE")
+            named.set()
+            registered.wait(10)
+        connection.close()
+
+    claiming = threading.Thread(target=claims)
+    claiming.start()
+    try:
+        assert named.wait(10)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            workers.register("w@here", [CPU, CPU])
+    finally:
+        registered.set()
+        claiming.join(10)
+    assert Slot.objects.filter(worker__name="w@here").count() == 2
 
 
 @pytest.mark.django_db
