@@ -23,6 +23,7 @@ GRACE_SECONDS = 2.0
 SECRETS = (
     *("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "CELERY_BROKER_URL"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "NASWEB_METRICS_TOKEN",
 )
 ENGINE = (sys.executable, "-m", "searchjobs.engine")
 
