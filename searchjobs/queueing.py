@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from . import bell
 from .claims import claimable, is_limited
-from .lifecycle import RELEASED, move
+from .lifecycle import RELEASED, move, ring
 from .models import Attempt, Job, Slot
 from .states import HELD, State
 
@@ -135,8 +135,7 @@ def end(
     elif job.state == State.QUEUED or is_limited(job.queue):
         # The queue has a place again, and the slots that found it full sleep.
         bell.wake(job.queue.name)
-    if hasattr(job, "run"):
-        bell.ring(job.run.uuid)
+    ring(job)
     return True
 
 

@@ -135,7 +135,7 @@ def _repeat(do: Callable[[], None]) -> None:
         try:
             do()
         except Error as error:
-            logger.warning("The worker's row could not be renewed: %s", error)
+            logger.warning("The database does not answer, until later: %s", error)
         except Exception:
             logger.exception("The beat of this worker has a fault; it goes on")
         finally:
