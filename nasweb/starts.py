@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.cache import cache
 from django.db import connection
 from django.db.models import F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Now
@@ -25,11 +26,13 @@ from nasweb.forecast import (
     line_of,
 )
 from nasweb.runs.words import duration
-from searchjobs.models import Attempt, Job, Queue, Run, Slot
+from searchjobs.models import Attempt, AuditEvent, Job, Queue, Run, Slot
 from searchjobs.order import Waiting, device_seconds
 from searchjobs.states import HELD, State
 from searchjobs.workers import silent_after
 
+#: For so long one answer serves all pages of a process.
+SHARED_SECONDS = 3
 #: Waiting jobs of a queue that are looked at.
 MOST_JOBS = 200
 #: A job that was told to pause or to stop gives its slot back in about this time.
@@ -65,8 +68,21 @@ class _Row:
 def starts() -> dict[int, Start]:
     """Return place and start of the first waiting jobs of every queue, by their key.
 
-    A fixed number of queries, whatever the number of jobs.
+    Pages that look at the same moment share one answer, until somebody does something
+    to a job or a queue: each such act has its audit event.
     """
+    acts = AuditEvent.objects.order_by("-pk").values_list("pk", flat=True).first()
+    key = f"starts/{acts}"
+    found = cache.get(key)
+    if found is None:
+        found = starts_now()
+        cache.set(key, found, SHARED_SECONDS)
+    return dict(found)
+
+
+def starts_now() -> dict[int, Start]:
+    """Play the queues forward from their rows: a fixed number of queries, whatever the
+    number of jobs."""
     queues = list(Queue.objects.all())
     first = first_waiting()
     rows = _rows([*first])

@@ -12,7 +12,7 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from nasweb import starts
-from nasweb.forecast import Start
+from nasweb.forecast import Start, Why
 from nasweb.runs.words import duration
 from searchjobs.models import Job, Queue, Slot
 from searchjobs.states import HELD, State
@@ -58,6 +58,11 @@ class Waiting:
     @property
     def why(self) -> str:
         return str(self.start.why or "")
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped it, which its line or its queue says already."""
+        return self.start.why in {Why.HELD, Why.PAUSED}
 
     @property
     def group(self) -> str:

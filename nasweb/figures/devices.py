@@ -63,6 +63,8 @@ def team_hours(hours: Mapping[str, float], empty: str) -> Figure:
 
 
 def _hours(value: float) -> str:
+    if 0 < value < 0.1:
+        return f"{60 * value:.0f} min"
     return f"{value:,.0f} h" if value >= 10 else f"{value:.1f} h"
 
 

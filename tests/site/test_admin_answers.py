@@ -228,3 +228,14 @@ def test_a_job_without_a_run_has_its_page_and_its_verbs(
     html = admin.get(verb("installation:job", job)).content.decode()
     assert "</span>held</span>" in html
     assert "wait" in html
+
+
+def test_a_zero_byte_in_a_field_is_left_out(admin: Client, cpu_queue: Queue) -> None:
+    admin.post(verb("installation:queue-pause", cpu_queue), {"reason": "a\0b"})
+    cpu_queue.refresh_from_db()
+    assert cpu_queue.pause_reason == "ab"
+
+
+def test_a_job_moves_to_no_queue_with_a_zero_byte(admin: Client, run: Run) -> None:
+    url = verb("installation:job-move", run.job)
+    assert said(admin, url, queue="g\0pu") == ["This queue is gone; choose another."]

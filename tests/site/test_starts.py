@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import override_settings
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from nasweb import estimates, starts
 from nasweb.forecast import ASSUMED_SECONDS, Start, Why
+from searchjobs import job_control
 from searchjobs.claims import claim
 from searchjobs.engine.plan import plan
 from searchjobs.lifecycle import move
@@ -237,7 +239,7 @@ def test_the_forecast_takes_as_many_queries_for_many_jobs_as_for_few(
         ended_run(user, team, cpu_queue, 0.1)
     for _ in range(8):
         make_run(user, team, cpu_queue, spec=SPEC, state="queued")
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         assert len(starts.starts()) == 8
 
 
@@ -302,3 +304,17 @@ def test_few_runs_tell_their_range_and_many_their_quartiles(
 )
 def test_a_start_in_words(start: Start | None, expected: str) -> None:
     assert starts.words(start) == expected
+
+
+@override_settings(
+    CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+)
+def test_pages_share_one_answer_until_somebody_acts(
+    user: User, admin_user: User, team: Team, cpu_queue: Queue
+) -> None:
+    first, second = (job_of(user, team, cpu_queue, position=n) for n in (1, 2))
+    assert starts.starts()[second.pk].place == 2
+    Job.objects.filter(pk=first.pk).update(position=3)
+    assert starts.starts()[second.pk].place == 2
+    job_control.hold(admin_user, first, "not yet")
+    assert starts.starts()[second.pk].place == 1

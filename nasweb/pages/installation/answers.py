@@ -60,6 +60,12 @@ def refuse(request: HttpRequest, sentence: str, status: int = WRONG) -> HttpResp
     return _answer(request, sentence, messages.ERROR, changed=False, status=status)
 
 
+def field(request: HttpRequest, name: str) -> str:
+    """Return a field of a posted form: no blanks around it, and no zero byte, which no
+    text in PostgreSQL can hold."""
+    return request.POST.get(name, "").replace("\0", "").strip()
+
+
 def _answer(
     request: HttpRequest, sentence: str, level: int, *, changed: bool, status: int = 200
 ) -> HttpResponse:

@@ -16,7 +16,7 @@ from searchjobs.models import Job, Queue
 from searchjobs.restart import UNCONFIRMED
 from searchjobs.restart import restart as start_again
 
-from .answers import View, act, administrators_only, refuse
+from .answers import View, act, administrators_only, field, refuse
 
 
 @administrators_only
@@ -93,7 +93,7 @@ def restart(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def hold(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Let no slot take a job until it is released."""
-    job, reason = _job(uuid), request.POST.get("reason", "").strip()
+    job, reason = _job(uuid), field(request, "reason")
     return act(
         request,
         lambda: job_control.hold(request.user, job, reason),
@@ -124,7 +124,7 @@ def priority(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def move(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Put a job at the end of another queue."""
     job = _job(uuid)
-    queue = Queue.objects.filter(name=request.POST.get("queue", "")).first()
+    queue = Queue.objects.filter(name=field(request, "queue")).first()
     if queue is None:
         return refuse(request, "This queue is gone; choose another.")
     return act(

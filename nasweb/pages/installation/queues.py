@@ -19,7 +19,7 @@ from searchjobs import queue_control
 from searchjobs.models import Job, Queue
 from searchjobs.states import State
 
-from .answers import WRONG, act, administrators_only
+from .answers import WRONG, act, administrators_only, field
 from .forms import KindForm, LimitsForm, NewQueueForm
 
 MOST_WAITING = 200
@@ -88,7 +88,7 @@ def limits(request: HttpRequest, name: str) -> HttpResponse:
 def pause(request: HttpRequest, name: str) -> HttpResponse:
     """Let slots take nothing more from a queue; what runs goes on."""
     queue = get_object_or_404(Queue, name=name)
-    reason = request.POST.get("reason", "").strip()
+    reason = field(request, "reason")
     return act(
         request,
         lambda: queue_control.pause(request.user, queue, reason),
