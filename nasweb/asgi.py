@@ -9,3 +9,11 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nasweb.settings.local")
 
 application = get_asgi_application()
+
+# These need the settings, which are there only now.
+from django.db.backends.signals import connection_created  # noqa: E402
+
+from searchjobs.fencing import limit_idle_transactions  # noqa: E402
+
+# A site that is frozen in mid-verb would keep a queue locked, and nothing would start.
+connection_created.connect(limit_idle_transactions)

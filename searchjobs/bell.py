@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
-from .models import Queue, Slot
+from .models import Job, Queue, Slot
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +87,10 @@ def _idle_workers(name: str, slots: int) -> list[tuple[str, int]]:
     if queue is None:
         return []
     alive = Now() - timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
-    rows = Slot.objects.select_related("worker", "job").filter(
-        worker__seen__gt=alive, worker__drain_requested=False
+    rows = (
+        Slot.objects.select_related("worker", "job")
+        .defer(*(f"job__{column}" for column in Job.LONG))
+        .filter(worker__seen__gt=alive, worker__drain_requested=False)
     )
     members: dict[str, list[Slot]] = {}
     for slot in rows.order_by("pk"):

@@ -62,10 +62,10 @@ def edit(actor: User, queue: Queue, **kind: Any) -> bool:
     row = _locked(queue)
     device = kind.get("device", row.device)
     insist = Job.objects.filter(queue=row, spec__compute__device=row.device)
-    if device != row.device and insist.exclude(state__in=TERMINAL).exists():
+    if device != row.device and insist.exists():
         raise NotAllowedError(
-            f"Jobs in {row} ask for the {row.get_device_display()}: move them to "
-            "another queue or let them end, then change the kind of device."
+            f"Jobs of {row} ask for the {row.get_device_display()}, and one that has "
+            "ended may be queued again: make another queue for the other device."
         )
     return _set(actor, "edit", row, _only(kind, KIND))
 

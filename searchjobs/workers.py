@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 from django.conf import settings
@@ -40,9 +41,13 @@ def queue_for(device: str) -> Queue:
     found = Queue.objects.filter(device=device).order_by("pk").first()
     if found is not None:
         return found
-    return Queue.objects.get_or_create(name=NAMES[device], defaults={"device": device})[
-        0
-    ]
+    for number in count(1):
+        # The name may be taken: somebody has made that queue one for other devices.
+        name = NAMES[device] if number == 1 else f"{NAMES[device]}-{number}"
+        queue, _ = Queue.objects.get_or_create(name=name, defaults={"device": device})
+        if queue.device == device:
+            return queue
+    raise AssertionError("names never end")
 
 
 def slots_offered(cpu_slots: int | None = None) -> list[dict[str, Any]]:

@@ -21,10 +21,7 @@ from searchjobs.states import HELD, State
 MOST_WAITING = 100
 #: Long columns that no list reads.
 HEAVY = (
-    "spec",
-    "log_tail",
-    "environment",
-    "progress",
+    *Job.LONG,
     "run__plan",
     "run__structure",
     "run__architectures",

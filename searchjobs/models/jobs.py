@@ -27,6 +27,9 @@ class Job(models.Model):
         NORMAL = 0, "normal"
         HIGH = 10, "high"
 
+    #: Columns that may be long, and that lists do not read.
+    LONG = ("spec", "log_tail", "environment", "progress")
+
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.SEARCH)
     team = models.ForeignKey(Team, models.PROTECT, related_name="jobs")

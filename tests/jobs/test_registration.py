@@ -40,6 +40,14 @@ def test_a_worker_registers_its_machine_and_its_slots() -> None:
 
 
 @pytest.mark.django_db
+def test_a_queue_for_a_device_never_takes_one_of_another_by_its_name() -> None:
+    Queue.objects.create(name="cpu", device=Queue.Device.GPU)
+    made = workers.queue_for(Queue.Device.CPU)
+    assert (made.name, made.device) == ("cpu-2", Queue.Device.CPU)
+    assert workers.queue_for(Queue.Device.CPU) == made
+
+
+@pytest.mark.django_db
 def test_what_a_worker_offers_no_more_goes_or_drains_until_its_job_has_gone(
     launched: Launch,
 ) -> None:
