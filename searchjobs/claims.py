@@ -68,8 +68,9 @@ def claim(slot: Slot) -> Claim | None:
     own = _lock_own(slot) if queues else _lock_reserved(slot)
     if own is None:
         return None
+    limits = _Limits(queues)
     passed: set[int] = set()
-    while chosen := _choose(own, queues, passed):
+    while chosen := _choose(own, queues, limits, passed):
         head, slots = chosen
         job = _lock_job(head)
         if job is None:
@@ -176,7 +177,7 @@ def _lock_job(head: Waiting) -> Job | None:
 
 
 def _choose(
-    own: Slot, queues: dict[int, Queue], passed: Collection[int]
+    own: Slot, queues: dict[int, Queue], limits: _Limits, passed: Collection[int]
 ) -> tuple[Waiting, list[Slot]] | None:
     """Return the first job by order that this slot may run or reserve itself for, and
     the slots for it, ours first; fewer than it needs: the others are not free yet."""
@@ -186,7 +187,6 @@ def _choose(
     teams = {head.team_id for head in found}
     used = device_seconds(own.device) if several or len(teams) > 1 else {}
     room = _Room(own) if several else None
-    limits = _Limits(queues)
     for head in sorted(found, key=lambda each: order_key(each, used)):
         queue = queues[head.queue_id]
         if room is not None and room.largest(queue) < head.devices:
@@ -196,12 +196,14 @@ def _choose(
         if room is None or head.devices == 1:
             return head, [own]
         if room.capacity(own.worker_id, queue) < head.devices:
+            limits.book(head)
             continue
         slots = [own, *room.free(queue, head, used)]
         if len(slots) >= head.devices or not room.is_reserved_elsewhere(queue, head):
             return head, slots
         # Another worker gathers slots for it: the one behind it may be next here.
-        return _choose(own, queues, {*passed, head.job_id})
+        limits.book(head)
+        return _choose(own, queues, limits, {*passed, head.job_id})
     return None
 
 
@@ -214,6 +216,7 @@ class _Limits:
         self.teams: Counter[tuple[int, int]] = Counter()
         self.users: Counter[tuple[int, int]] = Counter()
         self.closed: set[int] = set()
+        self.booked: set[int] = set()
         limited = [key for key, queue in queues.items() if is_limited(queue)]
         if not limited:
             return
@@ -246,11 +249,18 @@ class _Limits:
         ):
             return False
         most = queue.max_running
-        if most is None or self.slots[queue.pk] + job.devices <= most:
+        more = 0 if job.job_id in self.booked else job.devices
+        if most is None or self.slots[queue.pk] + more <= most:
             return True
         if job.devices <= most:
             self.closed.add(queue.pk)
         return False
+
+    def book(self, job: Waiting) -> None:
+        """Keep the place of a job that waits for another worker from later ones."""
+        if job.job_id not in self.booked:
+            self.booked.add(job.job_id)
+            self.slots[job.queue_id] += job.devices
 
 
 def is_limited(queue: Queue) -> bool:
@@ -278,7 +288,9 @@ class _Room:
         self.locked = set(locked.values_list("pk", flat=True))
         alive = Now() - timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
         self.slots = list(
-            Slot.objects.select_related("worker", "job").filter(
+            Slot.objects.select_related("worker", "job")
+            .defer(*(f"job__{column}" for column in Job.LONG))
+            .filter(
                 Q(worker=own.worker) | Q(worker__seen__gt=alive),
                 device=own.device,
                 drain_requested=False,

@@ -170,13 +170,12 @@ def finish(taken: Claim | None) -> None:
 def test_a_job_of_several_slots_starts_at_once_where_enough_are_free(
     launched: Launch, four: list[Slot]
 ) -> None:
+    job = needs(launched()[0], 3)
     Slot.objects.update(device="cuda")
     Queue.objects.update(device="cuda")
     for slot in four:
-        slot.refresh_from_db()
         Slot.objects.filter(pk=slot.pk).update(gpu_uuid=f"GPU-{slot.number}")
         slot.refresh_from_db()
-    job = needs(launched()[0], 3)
     taken = claim(four[1])
     assert taken is not None
     assert (taken.devices, taken.gpus) == (3, ("GPU-1", "GPU-0", "GPU-2"))
@@ -232,12 +231,12 @@ def test_of_two_large_jobs_the_first_by_order_gets_the_slots_of_both(
 def test_a_later_large_job_does_not_take_slots_from_an_earlier_one(
     launched: Launch, four: list[Slot], cpu_queue: Queue
 ) -> None:
+    first, second, earlier, later = launched(seeds=(1, 2, 3, 4), queue=cpu_queue)
     Slot.objects.update(device="cuda", device_name="A100")
     Slot.objects.filter(number__gte=2).update(device_name="V100")
     Queue.objects.update(device="cuda", gpu_pattern="a100")
     slots = list(Slot.objects.select_related("worker").order_by("number"))
     any_gpu = make_queue("any-gpu", "cuda")
-    first, second, earlier, later = launched(seeds=(1, 2, 3, 4), queue=cpu_queue)
     Job.objects.filter(pk__in=[second.pk, later.pk]).update(queue=any_gpu)
     needs(earlier, 2)
     needs(later, 2)
@@ -378,6 +377,21 @@ def test_a_limit_counts_slots_and_a_large_job_waits_for_its_place_in_it(
     taken = starts(four[1], large)
     finish(taken)
     starts(four[1], small)
+
+
+def test_a_large_job_keeps_its_place_under_a_limit_from_workers_too_small_for_it(
+    launched: Launch, four: list[Slot]
+) -> None:
+    busy, large, small = launched(seeds=(1, 2, 3))
+    little = make_slot("little@here")
+    starts(four[0], busy)
+    needs(large, 4)
+    Queue.objects.update(max_running=5)
+    assert claim(four[1]) is None
+    assert holders(large) == [1]
+    assert claim(little) is None, "the small one would take its place"
+    Queue.objects.update(max_running=6)
+    starts(little, small)
 
 
 def test_nobody_claims_a_job_before_its_time(launched: Launch, slot: Slot) -> None:

@@ -48,6 +48,10 @@ class AJob:
     def waits(self) -> bool:
         return not self.slots and not self.held and not self.ended
 
+    def is_like(self, other: AJob) -> bool:
+        mine = (self.team, self.user, self.queue, self.devices)
+        return mine == (other.team, other.user, other.queue, other.devices)
+
 
 @dataclass
 class AQueue:
@@ -76,8 +80,18 @@ class Installation:
         if slot in self.drained:
             return None
         closed: set[int] = set()
+        booked: list[AJob] = []
         for job in sorted((job for job in self.jobs if job.waits), key=self.place):
-            if not self.fits(slot, job) or not self.allowed(job, closed):
+            worker = slot // SLOTS
+            too_large = self.capacity(worker, job) < job.devices
+            if not self.serves(worker, job):
+                continue
+            if too_large and any(job.is_like(other) for other in booked):
+                continue  # the first of them keeps a place for all
+            if not self.allowed(job, closed, booked):
+                continue
+            if too_large:
+                booked.append(job)
                 continue
             slots = [slot, *self.free(slot, job)]
             if len(slots) >= job.devices:
@@ -89,6 +103,7 @@ class Installation:
             if not self.gathered_elsewhere(slot, job):
                 self.reserved[slot] = job
                 return None
+            booked.append(job)
         return None
 
     def place(self, job: AJob) -> tuple[float, ...]:
@@ -100,7 +115,7 @@ class Installation:
         used = self.used[job.team] + running
         return (-job.priority, used, job.position, job.key)
 
-    def allowed(self, job: AJob, closed: set[int]) -> bool:
+    def allowed(self, job: AJob, closed: set[int], booked: list[AJob]) -> bool:
         queue = self.queues[job.queue]
         if queue.paused or job.queue in closed:
             return False
@@ -116,20 +131,19 @@ class Installation:
             each.user == job.user for each in running
         ):
             return False
-        total = sum(each.devices for each in running)
+        ahead = [each for each in booked if each.queue == job.queue]
+        total = sum(each.devices for each in [*running, *ahead])
         if most is not None and total + job.devices > most:
             if job.devices <= most:
                 closed.add(job.queue)
             return False
         return True
 
-    def fits(self, slot: int, job: AJob) -> bool:
-        worker = slot // SLOTS
-        served = self.only.get(worker, job.queue) == job.queue
-        return served and self.capacity(worker, job) >= job.devices
+    def serves(self, worker: int, job: AJob) -> bool:
+        return self.only.get(worker, job.queue) == job.queue
 
     def capacity(self, worker: int, job: AJob) -> int:
-        if self.only.get(worker, job.queue) != job.queue:
+        if not self.serves(worker, job):
             return 0
         return sum(slot not in self.drained for slot in slots_of(worker))
 
