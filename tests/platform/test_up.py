@@ -83,7 +83,7 @@ def test_up_starts_everything_and_ctrl_c_stops_all_of_it(home: Path) -> None:
                 seconds=120,
                 what="the example search to begin",
             )
-            assert query(home, "SELECT slots FROM searchjobs_worker") == [(1,)]
+            assert query(home, "SELECT number FROM searchjobs_slot") == [(0,)]
             family = psutil.Process(process.pid).children(recursive=True)
             assert len(family) > 5
             process.send_signal(signal.SIGINT)

@@ -16,7 +16,7 @@ from nasweb import spec_form
 from searchjobs.engine.recipes import all_recipes
 from searchjobs.engine.validation import load_yaml, validate
 from searchjobs.launch import launch
-from searchjobs.models import Experiment, Job, Queue, Run, Team
+from searchjobs.models import Attempt, Experiment, Job, Queue, Run, Team
 from tests.site.factories import digits_spec, make_run
 
 pytestmark = pytest.mark.django_db
@@ -229,6 +229,19 @@ def test_the_preview_says_what_must_be_mended(member: Client) -> None:
     assert "Weight learning rate must be greater than 0; you gave -1." in html
 
 
+def make_attempt(job: Job) -> None:
+    """Make the attempt on a slot of the CPU in which a job did all its work."""
+    Attempt.objects.create(
+        job=job,
+        team=job.team,
+        number=1,
+        worker_name="w",
+        device_name="CPU, 2 cores",
+        epochs=1,
+        started=job.queued,
+    )
+
+
 def test_the_expected_time_comes_from_runs_like_this(
     member: Client, user: User, team: Team, cpu_queue: Queue
 ) -> None:
@@ -238,8 +251,10 @@ def test_the_expected_time_comes_from_runs_like_this(
     ):
         run = make_run(user, team, cpu_queue, seed=seed, spec=spec, state=state)
         Run.objects.filter(pk=run.pk).update(cost_units=154_770, seconds_search=seconds)
+        make_attempt(run.job)
     other = make_run(user, team, cpu_queue, seed=9, state="succeeded")  # C=4, N=1
     Run.objects.filter(pk=other.pk).update(cost_units=10, seconds_search=1e6)
+    make_attempt(other.job)
     html = member.post(NEW + "preview/", filled()).content.decode()
     assert "from 2 runs like this" in html
     assert re.search(
