@@ -20,7 +20,8 @@ GROUPS = (
     (
         CHECKPOINTS,
         "Checkpoints",
-        "the last two and the best epoch; the engine goes on from one with --resume",
+        "the last two and the best epoch stay, others go within minutes; the engine "
+        "goes on from one with --resume",
     ),
     (LOGS, "Logs", "what the engine of each attempt wrote for people"),
     (
