@@ -28,7 +28,7 @@ import psutil
 import psycopg2
 import redis
 
-from searchjobs.orphans import die_with_parent
+from searchjobs.engine.orphans import die_with_parent
 
 SOCKET_PATH_LIMIT = 100  # sun_path holds 104 (macOS) or 108 (Linux) bytes
 START_SECONDS = 60.0  # a database that was killed replays its log first

@@ -21,7 +21,7 @@ from pathlib import Path
 from django.conf import settings
 
 from searchjobs.bell import slots_queue
-from searchjobs.orphans import die_with_parent
+from searchjobs.engine.orphans import die_with_parent
 from searchjobs.workers import slots_offered
 
 CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "nasweb", "worker")

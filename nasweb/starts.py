@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.cache import cache
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Now
+from django.db.models.signals import post_save
+from django.dispatch import receiver
 from django.utils import timezone
 
 from nasweb.estimates import Rate, Shape, kind_of, rates, shape_of
@@ -33,6 +35,7 @@ from searchjobs.workers import silent_after
 
 #: For so long one answer serves all pages of a process.
 SHARED_SECONDS = 3
+_KEY = "starts"
 #: Waiting jobs of a queue that are looked at.
 MOST_JOBS = 200
 #: A job that was told to pause or to stop gives its slot back in about this time.
@@ -68,16 +71,16 @@ class _Row:
 def starts() -> dict[int, Start]:
     """Return place and start of the first waiting jobs of every queue, by their key.
 
-    Pages that look at the same moment share one answer, until somebody does something
-    to a job or a queue: each such act has its audit event.
+    Pages of a process that look at the same moment share one answer.
     """
-    acts = AuditEvent.objects.order_by("-pk").values_list("pk", flat=True).first()
-    key = f"starts/{acts}"
-    found = cache.get(key)
-    if found is None:
-        found = starts_now()
-        cache.set(key, found, SHARED_SECONDS)
-    return dict(found)
+    found = cache.get_or_set(_KEY, starts_now, SHARED_SECONDS)
+    return dict(found or {})
+
+
+@receiver(post_save, sender=AuditEvent)
+def _forget(**_: Any) -> None:
+    """Play anew after each act on a job or a queue: who acts sees it at once."""
+    transaction.on_commit(lambda: cache.delete(_KEY))
 
 
 def starts_now() -> dict[int, Start]:

@@ -15,7 +15,7 @@ from uuid import uuid4
 import yaml
 
 from . import runfolder
-from .orphans import die_with_parent
+from .engine.orphans import die_with_parent
 
 #: What a child is given to end after SIGTERM, before SIGKILL.
 GRACE_SECONDS = 2.0

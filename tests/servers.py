@@ -26,7 +26,7 @@ from django.conf import settings
 from django.db import connection
 
 from nasweb import embedded
-from searchjobs.orphans import die_with_parent
+from searchjobs.engine.orphans import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[1]
 

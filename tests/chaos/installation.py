@@ -19,7 +19,7 @@ from django.db import connection
 
 from nasweb.embedded import Server
 from nasweb.processes import housekeeping_command, site_command, worker_command
-from searchjobs.orphans import die_with_parent
+from searchjobs.engine.orphans import die_with_parent
 from tests.servers import ROOT, answers, environment, free_port, wait_until
 
 LEASE_SECONDS = 6

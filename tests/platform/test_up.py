@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 
 from nasweb import embedded
-from searchjobs.orphans import die_with_parent
+from searchjobs.engine.orphans import die_with_parent
 from tests.servers import ROOT, answers, free_port, wait_until
 
 UP = [sys.executable, "manage.py", "up"]
