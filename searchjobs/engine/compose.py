@@ -34,13 +34,14 @@ def compose(spec: SearchSpec) -> Search:
     streams = Streams(spec.seed, device)
     space = spaces.get(spec.space.name)(spec.space)
     classes = len(images.classes)
-    supernet = space.supernet(classes, streams["weights"]).to(device)
+    supernet = space.supernet(classes, streams["weights"])
+    supernet = supernet.to(device, spec.compute.dtype)
     supernet.use_backend(spec.compute.backend)
     search = Search(
         spec=spec,
         device=device,
         streams=streams,
-        data=ResidentImages(images, device),
+        data=ResidentImages(images, device, spec.compute.dtype),
         space=space,
         supernet=supernet,
         classes=classes,

@@ -21,13 +21,16 @@ def cosine(epoch: int, epochs: int, high: float, low: float) -> float:
 
 
 def initial_alpha(
-    space: Space, generator: torch.Generator, device: torch.device
+    space: Space,
+    generator: torch.Generator,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, Tensor]:
     """Return a table (R, O) of 1e-3 N(0, 1) for each alpha table of the space."""
     tables = {}
     for name, rows in space.tables.items():
         drawn = torch.randn(len(rows), len(space.columns(name)), generator=generator)
-        tables[name] = (1e-3 * drawn).to(device).requires_grad_()
+        tables[name] = (1e-3 * drawn).to(device, dtype).requires_grad_()
     return tables
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from .registry import setting
@@ -238,9 +239,21 @@ class Compute(Section):
         ge=1,
         le=64,
     )
+    precision: Literal["single", "double"] = setting(
+        "single",
+        "Precision",
+        "Of weights, alpha and images. double is several times slower; with it a "
+        "search on several devices prunes the very samples that one device prunes, "
+        "because rounding no longer decides.",
+    )
     threads: int = setting(
         0, "CPU threads", "0: what the worker slot allows.", ge=0, le=512
     )
     checkpoint_every: int = setting(
         1, "Checkpoint every", "Epochs between checkpoints.", unit="epochs", ge=1
     )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What weights, alpha and images are numbers of."""
+        return torch.float64 if self.precision == "double" else torch.float32

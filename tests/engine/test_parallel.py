@@ -35,7 +35,7 @@ def spec_of(devices, **compute):
         space={"name": "nas-bench-201", "channels": 3, "cells": 1},
         training={"batch_size": UNEVEN},
         diagnostics={"eigenvalue_every": 3},
-        compute={"devices": devices, **compute},
+        compute={"devices": devices, "precision": "double", **compute},
     )
 
 
@@ -128,8 +128,6 @@ def test_the_leader_alone_measures_and_disagreement_is_seen_by_all():
 
 
 def searched(ours, folder, devices):
-    """Search in double precision; return what is told and what was removed."""
-    torch.set_default_dtype(torch.float64)
     return told(search(spec_of(devices), folder))
 
 
@@ -137,10 +135,7 @@ def searched(ours, folder, devices):
 def both(tmp_path_factory):
     """The same search in one process and in two: events by rank, and folders."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
-    try:
-        alone = searched(parallel.ALONE, one, 1)
-    finally:
-        torch.set_default_dtype(torch.float32)
+    alone = searched(parallel.ALONE, one, 1)
     return alone, on_ranks(searched, two, 2), one, two
 
 

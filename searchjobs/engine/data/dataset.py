@@ -25,13 +25,18 @@ class ResidentImages:
         fingerprint: hash of pixels and labels.
     """
 
-    def __init__(self, images: Images, device: torch.device) -> None:
+    def __init__(
+        self,
+        images: Images,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.pixels = images.pixels.to(device)
         self.labels = images.labels.to(device)
         self.classes = images.classes
         self.fingerprint = images.fingerprint
-        mean = torch.tensor(images.mean).view(1, 3, 1, 1) * 255
-        std = torch.tensor(images.std).view(1, 3, 1, 1) * 255
+        mean = torch.tensor(images.mean, dtype=dtype).view(1, 3, 1, 1) * 255
+        std = torch.tensor(images.std, dtype=dtype).view(1, 3, 1, 1) * 255
         self._scale = (1 / std).to(device)
         self._shift = (-mean / std).to(device)
 
@@ -44,7 +49,7 @@ class ResidentImages:
         augmentation: Augmentation | None = None,
         generator: torch.Generator | None = None,
     ) -> Batch:
-        """Gather and normalise images; nothing here synchronises.
+        """Gather and normalise images to ``dtype``; nothing here synchronises.
 
         Args:
             ids: int64 (B,), on the device.
@@ -62,7 +67,7 @@ class ResidentImages:
             if draws.offsets is not None or draws.flips is not None:
                 pixels = crop_and_flip(pixels, draws, augmentation.crop_padding)
         # one fused multiply-add instead of a division, a subtraction, a division
-        images = torch.addcmul(self._shift, pixels.float(), self._scale)
+        images = torch.addcmul(self._shift, pixels.to(self._scale.dtype), self._scale)
         if augmentation is not None and draws and draws.centres is not None:
             images = cut_out(images, draws.centres, augmentation.cutout)
         return Batch(images, self.labels[ids], ids)

@@ -38,7 +38,10 @@ class Darts(Method):
         super().__init__(options, search)
         training = search.spec.training
         self._alpha: dict[str, Tensor] = initial_alpha(
-            search.space, search.streams["alpha"], search.device
+            search.space,
+            search.streams["alpha"],
+            search.device,
+            search.spec.compute.dtype,
         )
         self._weights = WeightOptimiser(search.supernet, training)
         self._alpha_optimiser = alpha_optimiser(self._alpha.values(), training)

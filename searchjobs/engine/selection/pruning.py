@@ -179,7 +179,12 @@ class Pruning(Selection):
         super().__init__(options, search, sets)
         samples = len(search.data.labels)
         self.voe = {
-            name: VarianceOfError(samples, search.device, self.options.voe_mean)
+            name: VarianceOfError(
+                samples,
+                search.device,
+                self.options.voe_mean,
+                search.spec.compute.dtype,
+            )
             for name in sets
         }
         self._initial = {name: len(ids) for name, ids in sets.items()}

@@ -26,11 +26,15 @@ class VarianceOfError:
     """
 
     def __init__(
-        self, samples: int, device: torch.device, mean: Mean = "window"
+        self,
+        samples: int,
+        device: torch.device,
+        mean: Mean = "window",
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.reading = mean
         # one row a sample (count, mean, spread): an update gathers and writes once
-        self._state = torch.zeros(samples, 3, device=device)
+        self._state = torch.zeros(samples, 3, device=device, dtype=dtype)
 
     @property
     def count(self) -> Tensor:
