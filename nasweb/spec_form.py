@@ -15,7 +15,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from searchjobs.engine.spec import PARTS, RECIPES, SearchSpec
+from searchjobs.engine.spec import PARTS, SearchSpec
+from searchjobs.engine.spec import defaults as spec_defaults
 
 Values = dict[str, str]
 
@@ -48,8 +49,10 @@ def from_browser(given: Mapping[str, str]) -> Values:
     the reader has typed stays.
     """
     chosen = {path: given[path] for path in DECISIVE if path in given}
-    values = defaults(chosen)
     shown = {path: given[SHOWN + path] for path in DECISIVE if given.get(SHOWN + path)}
+    if _recipe_came_with_the_method(chosen, shown):
+        del chosen[RECIPE]  # the new method brings its own
+    values = defaults(chosen)
     before = defaults(shown) if shown else values
     for path, default in values.items():
         if path not in given:
@@ -77,16 +80,27 @@ def defaults(chosen: Mapping[str, str]) -> Values:
         values[path] = chosen.get(path) or _default_choice(name)
     for path, info in settings(values):
         values[path] = as_text(info.get_default(call_default_factory=True))
-    source = _part("dataset", values)
-    for name, value in source.augmentation.items():
-        values[f"augmentation.{name}"] = as_text(value)
-    if chosen.get(RECIPE):
-        values[RECIPE] = chosen[RECIPE]
-    for section, settled in RECIPES.get(values[RECIPE], {}).items():
+    names = {part: values[f"{part}.name"] for part in ("space", "dataset", "method")}
+    follows = spec_defaults(**names, recipe=chosen.get(RECIPE))
+    for section, settled in follows.items():
         for name, value in settled.items():
             if f"{section}.{name}" in values:
                 values[f"{section}.{name}"] = as_text(value)
+    if chosen.get(RECIPE):
+        values[RECIPE] = chosen[RECIPE]
     return values
+
+
+def _recipe_came_with_the_method(
+    chosen: Mapping[str, str], shown: Mapping[str, str]
+) -> bool:
+    """Say whether another method was chosen and the recipe was left as the former
+    method had set it."""
+    path = "method.name"
+    if not shown or chosen.get(path) == shown.get(path):
+        return False
+    former = defaults({path: shown[path]} if path in shown else {})[RECIPE]
+    return chosen.get(RECIPE) == shown.get(RECIPE) == former
 
 
 def to_data(values: Values) -> dict[str, Any]:

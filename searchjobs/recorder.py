@@ -232,7 +232,7 @@ class Recorder:
             others = [
                 other
                 for other in record.report.get("stop_suggestions", [])
-                if other["rule"] != event.rule
+                if (other["rule"], other.get("title")) != (event.rule, event.title)
             ]
             record.report["stop_suggestions"] = [*others, told]
             record.save(update_fields=["report"])

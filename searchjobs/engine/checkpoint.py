@@ -13,7 +13,7 @@ import torch
 
 from .files import write_whole
 
-VERSION = 2
+VERSION = 3
 KEPT = 2
 #: What PyTorch's reader raises on a damaged file, depending on where the damage is.
 UNREADABLE = (

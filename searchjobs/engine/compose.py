@@ -77,7 +77,7 @@ def device_of(spec: SearchSpec) -> torch.device:
 def _sets(
     spec: SearchSpec, labels: torch.Tensor, device: torch.device
 ) -> dict[SetName, torch.Tensor]:
-    if methods.get(spec.method.name).streams == "split":
+    if methods.get(spec.method.name).streams(spec.method) == "split":
         sets = split(labels, spec.split)
     else:
         everything = torch.arange(len(labels))

@@ -10,7 +10,7 @@ the same content.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -119,6 +119,27 @@ class SetState(BaseModel):
     balance: float
 
 
+class MethodReport(BaseModel):
+    """What one method alone knows after an epoch; empty where it has no such thing.
+
+    Attributes:
+        stage: of a search whose supernet changes (P-DARTS), from 1.
+        allowed: per table (R, O), the operations that a row may still take.
+        decided: per table and row, the operation that is fixed, or None.
+        importance: per table (R, O), what removing the operation does to the accuracy
+            of the supernet (VP-DARTS: accuracy without it, 0 to 1).
+        edges: per table (R,), the weights of the edges themselves (PC-DARTS).
+        scalars: named curves: temperature, skip dropout, weight of a regulariser.
+    """
+
+    stage: int | None = None
+    allowed: dict[str, list[list[bool]]] = {}
+    decided: dict[str, list[str | None]] = {}
+    importance: dict[str, Table] = {}
+    edges: dict[str, list[float]] = {}
+    scalars: dict[str, float] = {}
+
+
 class EpochFinished(_Event):
     """One epoch of a search, complete.
 
@@ -169,7 +190,7 @@ class EpochFinished(_Event):
     seconds_search: float = Field(description="since the start, training only")
     seconds_evaluation: float = Field(description="since the start, kept apart")
     peak_memory_bytes: int
-    extra: dict[str, Any] = Field(default_factory=dict)
+    method: MethodReport = Field(default_factory=MethodReport)
 
 
 class Checkpointed(_Event):
@@ -188,13 +209,22 @@ class StopSuggested(_Event):
     architecture_epoch: int
     stopped: bool
     reason: str
+    title: str = Field("", description="the rule with its setting: sc_2")
 
 
 class ArchitectureFound(BaseModel):
+    """An architecture read off a search (see ``contracts.Derived``).
+
+    ``derivation`` is the name of a derivation or of a stopping rule that named an
+    epoch; ``without_none`` the choice among the other operations of the same epoch."""
+
     derivation: str
     epoch: int
     architecture: str
     connected: bool
+    criterion: str = ""
+    note: str = ""
+    without_none: str = ""
 
 
 class Finished(_Event):

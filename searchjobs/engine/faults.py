@@ -43,7 +43,7 @@ def explain(error: Exception) -> tuple[str, FaultKind]:
     """Return a sentence and the kind of a failure that is not the spec's."""
     import torch
 
-    from .search import SearchError
+    from .problems import SearchError
 
     if isinstance(error, SearchError):
         return str(error), error.kind

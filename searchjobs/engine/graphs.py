@@ -39,7 +39,7 @@ def half_step(
     loss_of: LossOf, wanted: Sequence[Tensor], search: Search
 ) -> Callable[[Batch], HalfStep]:
     """Return ``gradients_of`` for one loss: of the whole batch if several processes
-    share it, captured if the spec asks for graphs."""
+    share it, captured if the spec asks for graphs (only ``capturable`` methods may)."""
     if search.parallel.size > 1:
         share_norms(search.supernet)
         return partial(search.parallel.half_step, loss_of, wanted)

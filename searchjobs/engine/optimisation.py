@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .contracts import Space, Supernet
+    from .contracts import Search, Space, Supernet
     from .sections import Training
 
 
@@ -18,6 +18,43 @@ def cosine(epoch: int, epochs: int, high: float, low: float) -> float:
     """Return low + (high - low)(1 + cos(pi e / E)) / 2 for the 1-based ``epoch``
     (e = epoch - 1): ``high`` in the first epoch, almost ``low`` in the last."""
     return low + (high - low) * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+
+
+def linear(epoch: int, epochs: int, first: float, last: float) -> float:
+    """Return ``first`` in epoch 1, ``last`` in epoch ``epochs``, evenly between."""
+    return first + (last - first) * (epoch - 1) / max(epochs - 1, 1)
+
+
+class Rates(NamedTuple):
+    """Learning rates of one epoch."""
+
+    weights: float
+    architecture: float
+
+
+def rates(training: Training, epoch: int, epochs: int | None = None) -> Rates:
+    """Return the learning rates of the 1-based ``epoch``.
+
+    With an exchange (EX-DARTS, section 3.2) the two levels change sides.  Where only
+    the values do, the weights keep a cosine: its end is lowered to its new start if it
+    stands above it, or the rate would rise from epoch to epoch.
+
+    ``epochs`` is the length of the schedule where it is not the spec's (a stage).
+    """
+    length = epochs or training.schedule_epochs or training.epochs
+    high, low = training.weight_lr, training.weight_lr_min
+    alpha_high, alpha_low = training.alpha_lr, training.alpha_lr_min
+    if training.exchange == "values":
+        high, alpha_high = alpha_high, high
+        low = min(low, high)
+        alpha_low = None if alpha_low is None else min(alpha_low, alpha_high)
+    of_weights = cosine(epoch, length, high, low)
+    of_alpha = alpha_high
+    if alpha_low is not None:
+        of_alpha = cosine(epoch, length, alpha_high, alpha_low)
+    if training.exchange == "schedules":
+        return Rates(of_alpha, of_weights)
+    return Rates(of_weights, of_alpha)
 
 
 def initial_alpha(
@@ -44,11 +81,29 @@ def alpha_optimiser(tables: Iterable[Tensor], training: Training) -> torch.optim
     )
 
 
-class WeightOptimiser:
-    """SGD on w with a cosine schedule per epoch and a clip of the global norm."""
+def weight_rate_scale(search: Search) -> float:
+    """Return what the weight learning rate is multiplied by (``weight_lr_steps``)."""
+    from .plan import plan  # it knows all methods, and they know this module
 
-    def __init__(self, supernet: Supernet, training: Training) -> None:
+    training = search.spec.training
+    if training.weight_lr_steps == 0:
+        return 1.0
+    return training.weight_lr_steps / max(sum(plan(search.spec).weight_steps), 1)
+
+
+class WeightOptimiser:
+    """SGD on w with a schedule per epoch and a clip of the global norm.
+
+    ``scale`` multiplies the rate (see ``weight_lr_steps`` of the spec).  A weight that
+    no operation of the step used has no gradient and stays as it is: neither momentum
+    nor decay moves it.
+    """
+
+    def __init__(
+        self, supernet: Supernet, training: Training, scale: float = 1.0
+    ) -> None:
         self.training = training
+        self.scale = scale
         self.parameters = [p for p in supernet.parameters() if p.requires_grad]
         self.optimiser = torch.optim.SGD(
             self.parameters,
@@ -63,11 +118,10 @@ class WeightOptimiser:
     def learning_rate(self) -> float:
         return float(self.optimiser.param_groups[0]["lr"])
 
-    def start_epoch(self, epoch: int) -> None:
-        training = self.training
-        self.optimiser.param_groups[0]["lr"] = cosine(
-            epoch, training.epochs, training.weight_lr, training.weight_lr_min
-        )
+    def start_epoch(self, epoch: int, epochs: int | None = None) -> None:
+        """Set the rate of an epoch; ``epochs`` is the length of a stage's schedule."""
+        rate = rates(self.training, epoch, epochs).weights
+        self.optimiser.param_groups[0]["lr"] = self.scale * rate
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """Clip the gradients of ``parameters``, in their order, and step."""

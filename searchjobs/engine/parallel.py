@@ -86,7 +86,8 @@ class Parallel:
         size, share = len(batch.ids), self.share(batch)
         divided = size >= self.size
         weight = len(share.ids) / size if divided else 1 / self.size
-        with over_all_processes() if divided else nullcontext():
+        where = over_all_processes((*self._rows(size), size))
+        with where if divided else nullcontext():
             loss, logits = loss_of(share)
             found = torch.autograd.grad(loss * weight, list(wanted), allow_unused=True)
         whole = logits.new_zeros(size, logits.shape[1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .contracts import SetName, methods, selections
+from collections.abc import Mapping
+
+from .contracts import SetName, derivations, methods, selections, stopping_rules
 from .data.source import DataError, Summary, sources
 from .data.split import split_sizes
 from .events import Plan
@@ -31,23 +33,39 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
         lower_bound=selection.lower_bound(spec.selection),
         weight_steps=[count.weight_steps for count in counts],
         architecture_steps=[count.architecture_steps for count in counts],
-        cost_units=sum(cost(spec, count) for count in counts),
-        baseline_units=sum(cost(spec, count) for count in _counts(spec, full)),
+        cost_units=_total(spec, counts, remaining),
+        baseline_units=_total(spec, _counts(spec, full), full),
     )
 
 
-def cost(spec: SearchSpec, count: EpochCount) -> float:
+def count(spec: SearchSpec, epoch: int, sizes: Mapping[SetName, int]) -> EpochCount:
+    """Count the steps and samples of an epoch that begins with sets of these sizes."""
+    method = methods.get(spec.method.name)
+    return count_epoch(
+        sizes["T"],
+        sizes["V"],
+        spec.training,
+        architecture=method.trains_architecture(spec, epoch),
+        batch_size=method.batch_size(spec, epoch),
+    )
+
+
+def cost(
+    spec: SearchSpec, epoch: int, counted: EpochCount, sizes: Mapping[SetName, int]
+) -> float:
     """Return forward-equivalent samples of an epoch (data spec A.9)."""
-    step_cost = methods.get(spec.method.name).step_cost(spec.method)
+    method = methods.get(spec.method.name)
+    step_cost = method.step_cost(spec.method)
     return (
-        step_cost["weights"] * count.weight_samples
-        + step_cost["architecture"] * count.architecture_samples
+        step_cost["weights"] * counted.weight_samples
+        + step_cost["architecture"] * counted.architecture_samples
+        + method.pass_cost(spec, epoch, sizes)
     )
 
 
 def sizes_of(spec: SearchSpec, summary: Summary) -> dict[SetName, int]:
     """Return the number of images that T and V start with."""
-    if methods.get(spec.method.name).streams == "split":
+    if methods.get(spec.method.name).streams(spec.method) == "split":
         return split_sizes(summary.class_counts, spec.split)
     return {"T": summary.images, "V": summary.images}
 
@@ -74,10 +92,15 @@ def data_problems(spec: SearchSpec) -> list[Problem]:
         for name, size in sizes.items()
         if size < 2
     ]
-    if not problems:
-        selection = selections.get(spec.selection.name)
-        problems += selection.problems(spec.selection, spec, sizes)
-    return problems
+    if problems:
+        return problems
+    selection = selections.get(spec.selection.name)
+    problems += selection.problems(spec.selection, spec, sizes)
+    problems += methods.get(spec.method.name).problems(spec, sizes)
+    for options in spec.stopping:
+        problems += stopping_rules.get(options.name).problems(options, spec)
+    derivation = derivations.get(spec.derivation.name)
+    return problems + derivation.problems(spec.derivation, spec)
 
 
 def _look(spec: SearchSpec) -> Summary:
@@ -87,14 +110,27 @@ def _look(spec: SearchSpec) -> Summary:
         raise SpecError([error.problem]) from None
 
 
-def _counts(spec: SearchSpec, remaining: dict[SetName, list[int]]) -> list[EpochCount]:
-    method = methods.get(spec.method.name)
+def _sizes_before(
+    remaining: Mapping[SetName, list[int]], epoch: int
+) -> dict[SetName, int]:
+    return {name: sizes[epoch - 1] for name, sizes in remaining.items()}
+
+
+def _counts(
+    spec: SearchSpec, remaining: Mapping[SetName, list[int]]
+) -> list[EpochCount]:
     return [
-        count_epoch(
-            remaining["T"][epoch - 1],
-            remaining["V"][epoch - 1],
-            spec.training,
-            architecture=method.trains_architecture(spec.method, epoch),
-        )
+        count(spec, epoch, _sizes_before(remaining, epoch))
         for epoch in range(1, spec.training.epochs + 1)
     ]
+
+
+def _total(
+    spec: SearchSpec,
+    counts: list[EpochCount],
+    remaining: Mapping[SetName, list[int]],
+) -> float:
+    return sum(
+        cost(spec, epoch, counted, _sizes_before(remaining, epoch))
+        for epoch, counted in enumerate(counts, start=1)
+    )

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from .events import FaultKind
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -106,3 +108,11 @@ def _label(path: list[str | int], model: type[BaseModel]) -> str:
     title = model.title_of(path) if hasattr(model, "title_of") else None
     text = title or " ".join(str(part).replace("_", " ") for part in path) or "The spec"
     return text[0].upper() + text[1:]
+
+
+class SearchError(RuntimeError):
+    """The search cannot go on; the message says why and what to do."""
+
+    def __init__(self, sentence: str, kind: FaultKind) -> None:
+        self.kind = kind
+        super().__init__(sentence)

@@ -42,12 +42,14 @@ def step_counts(
     if T == 0 or V == 0:
         return T, V
     if training.policy == "train-driven":
-        return T, T
-    if training.policy == "zip-min":
-        return min(T, V), min(T, V)
-    if training.policy == "zip-max":
-        return max(T, V), max(T, V)
-    return T, min(T, V) if training.cap_architecture_steps else V
+        V = T
+    elif training.policy == "zip-min":
+        T = V = min(T, V)
+    elif training.policy == "zip-max":
+        T = V = max(T, V)
+    elif training.cap_architecture_steps:
+        V = min(T, V)
+    return T, -(-V // training.alpha_every)
 
 
 def order(
@@ -90,9 +92,11 @@ def count_epoch(
     training: Training,
     *,
     architecture: bool = True,
+    batch_size: int | None = None,
 ) -> EpochCount:
-    """Count one epoch without running it; ``architecture`` is False in a warm-up."""
-    size = training.batch_size
+    """Count one epoch without running it; ``architecture`` is False in a warm-up,
+    ``batch_size`` that of the epoch where it is not the spec's."""
+    size = batch_size or training.batch_size
     T = batch_count(train_samples, size)
     V = batch_count(valid_samples, size) if architecture else 0
     weight_steps, architecture_steps = step_counts(T, V, training)

@@ -94,18 +94,30 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "space": {"track_running_stats": True},
     },
+    # GAEA (methods spec 4.5): 25 epochs of a cosine meant for 50, wider cells.
+    "gaea": {
+        "training": {
+            "epochs": 25,
+            "schedule_epochs": 50,
+            "weight_decay": 3e-4,
+            "nesterov": False,
+            "order": "architecture-first",
+        },
+        "space": {"channels": 24, "track_running_stats": True},
+    },
 }
 
 
 class Training(Section):
     """Schedules and optimisers of the two levels."""
 
-    recipe: Literal["adl", "smooth"] = setting(
+    recipe: Literal["adl", "smooth", "gaea"] = setting(
         "adl",
         "Recipe",
         "Family of defaults: adl (NAS-Bench-201 code: 50 epochs, Nesterov, decay 5e-4, "
-        "weights first) or smooth (SmoothDARTS family: 100 epochs, plain momentum, "
-        "decay 3e-4, alpha first). Results of the two are not comparable.",
+        "weights first), smooth (SmoothDARTS family: 100 epochs, plain momentum, "
+        "decay 3e-4, alpha first) or gaea (25 epochs of a 50-epoch schedule, C=24, "
+        "plain momentum). Results of different recipes are not comparable.",
     )
     epochs: int = setting(
         50,
@@ -134,6 +146,24 @@ class Training(Section):
     weight_lr_min: float = setting(
         0.001, "Final weight learning rate", "End of the cosine schedule.", ge=0, le=10
     )
+    schedule_epochs: int = setting(
+        0,
+        "Length of the schedule",
+        "Epochs over which the learning rates fall; 0: those of the search. A longer "
+        "schedule is cut off (GAEA: 25 of 50 epochs).",
+        unit="epochs",
+        ge=0,
+        le=5000,
+    )
+    weight_lr_steps: int = setting(
+        0,
+        "Weight steps that the rate is meant for",
+        "Multiply the weight learning rate by this number over the weight steps that "
+        "the search will make: few images need longer steps. An exchanged rate needs "
+        "some 20,000 steps, or the supernet stays undertrained. 0: no scaling.",
+        unit="steps",
+        ge=0,
+    )
     momentum: float = setting(0.9, "Momentum", "Of the weights' SGD.", ge=0, lt=1)
     nesterov: bool = setting(True, "Nesterov momentum", "Of the weights' SGD.")
     weight_decay: float = setting(
@@ -160,6 +190,39 @@ class Training(Section):
     alpha_weight_decay: float = setting(
         1e-3, "Alpha weight decay", "L2 penalty on alpha.", ge=0, le=1
     )
+    alpha_lr_min: float | None = setting(
+        None,
+        "Final alpha learning rate",
+        "End of a cosine schedule of the alpha learning rate; empty: it stays.",
+        ge=0,
+        le=10,
+    )
+    exchange: Literal["off", "schedules", "values"] = setting(
+        "off",
+        "Exchange learning rates (EX)",
+        "EX-DARTS: the weights learn at the rate of alpha and alpha at that of the "
+        "weights. schedules: rate and schedule change sides, so the weights keep 3e-4 "
+        "and alpha falls from 0.025 to 0.001. values: only the first values do, the "
+        "cosine stays with the weights; its end is lowered with it, because an end of "
+        "0.001 above a start of 3e-4 would let the rate rise.",
+    )
+    warmup_epochs: int = setting(
+        0,
+        "Warm-up",
+        "First epochs in which only the weights are trained and alpha stands still.",
+        unit="epochs",
+        ge=0,
+        le=5000,
+    )
+    alpha_every: int = setting(
+        1,
+        "Weight steps an architecture step",
+        "Make so many weight steps for each architecture step (iDARTS: 4); V then "
+        "sees fewer batches in an epoch.",
+        unit="steps",
+        ge=1,
+        le=1000,
+    )
     order: Literal["weights-first", "architecture-first"] = setting(
         "weights-first",
         "Order of steps",
@@ -185,6 +248,23 @@ class Training(Section):
                 f"Final weight learning rate ({self.weight_lr_min:g}) is above the "
                 f"weight learning rate ({self.weight_lr:g}): the schedule would rise. "
                 "Lower the final value."
+            )
+        if self.alpha_lr_min is not None and self.alpha_lr_min > self.alpha_lr:
+            raise ValueError(
+                f"Final alpha learning rate ({self.alpha_lr_min:g}) is above the alpha "
+                f"learning rate ({self.alpha_lr:g}): the schedule would rise. Lower "
+                "the final value."
+            )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"A warm-up of {self.warmup_epochs} epochs leaves none of the "
+                f"{self.epochs} to train alpha in. Shorten it or search longer."
+            )
+        if 0 < self.schedule_epochs < self.epochs:
+            raise ValueError(
+                f"Length of the schedule ({self.schedule_epochs} epochs) is shorter "
+                f"than the search ({self.epochs}): the rates would rise again. Give "
+                "at least as many, or 0."
             )
         return self
 

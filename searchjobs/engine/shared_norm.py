@@ -26,25 +26,36 @@ from torch.nn.modules.batchnorm import _BatchNorm as AnyBatchNorm
 from .collectives import gather_rows, sum_over_all
 
 _active = False
+_rows: tuple[int, int, int] | None = None
 
 
 @contextlib.contextmanager
-def over_all_processes() -> Iterator[None]:
+def over_all_processes(rows: tuple[int, int, int] | None = None) -> Iterator[None]:
     """Normalise by the batch of all processes inside, in forward and backward.
 
     Every process must compute the same norms in the same order inside.
+
+    Args:
+        rows: first row, end and size: where this process's share lies in the batch.
     """
-    global _active
-    before, _active = _active, True
+    global _active, _rows
+    before = _active, _rows
+    _active, _rows = True, rows
     try:
         yield
     finally:
-        _active = before
+        _active, _rows = before
 
 
 def is_active() -> bool:
     """Say whether a norm that trains must be computed by ``batch_norms`` here."""
     return _active
+
+
+def share_of_batch(rows: int) -> tuple[int, int, int]:
+    """Return first row, end and size of the whole batch of which ``rows`` rows are
+    here: all of it, unless it is spread over processes."""
+    return _rows if _rows is not None else (0, rows, rows)
 
 
 class Norm(NamedTuple):

@@ -34,6 +34,8 @@ from .sections import (
 from .seeds import parse_seeds
 
 Group = Literal["what", "samples", "how"]
+#: What a spec that names none of them searches, on what, and by which method.
+SPACE, DATASET, METHOD = "nas-bench-201", "digits", "darts"
 
 
 #: Fields of the spec that name a part, and where the part is found.
@@ -51,21 +53,21 @@ class SearchSpec(Section):
     """Everything that determines a run, bit for bit, apart from the machine."""
 
     space: spaces.options_type() = setting(  # type: ignore[valid-type]
-        {"name": "nas-bench-201"},
+        {"name": SPACE},
         "Search space",
         "The set of architectures.",
         advanced=False,
         validate_default=True,
     )
     dataset: sources.options_type() = setting(  # type: ignore[valid-type]
-        {"name": "digits"},
+        {"name": DATASET},
         "Data set",
         "The images that are searched on.",
         advanced=False,
         validate_default=True,
     )
     method: methods.options_type() = setting(  # type: ignore[valid-type]
-        {"name": "darts"},
+        {"name": METHOD},
         "Method",
         "How weights and alpha are updated.",
         advanced=False,
@@ -101,26 +103,21 @@ class SearchSpec(Section):
     @model_validator(mode="before")
     @classmethod
     def _recipe_defaults(cls, data: Any) -> Any:
-        """Fill what the user left open from the recipe and from the data set."""
+        """Fill what the user left open from recipe, method and data set."""
         if not isinstance(data, dict):
             return data
         filled = dict(data)
-        training = filled.get("training") or {}
-        if isinstance(training, dict):
-            recipe = RECIPES.get(training.get("recipe", "adl"), {})
-            for section, values in recipe.items():
-                given = filled.get(section) or {}
-                if isinstance(given, dict):
-                    given = {**values, **given}
-                    if section == "space":
-                        given.setdefault("name", "nas-bench-201")
-                    filled[section] = given
-        dataset = filled.get("dataset") or {}
-        if isinstance(dataset, dict):
-            source = _source_named(dataset.get("name", "digits"))
-            given = filled.get("augmentation") or {}
-            if source is not None and isinstance(given, dict):
-                filled["augmentation"] = {**source.augmentation, **given}
+        chosen = {
+            section: _given(filled, section).get("name")
+            for section in ("space", "dataset", "method")
+        }
+        recipe = _given(filled, "training").get("recipe")
+        for section, values in defaults(**chosen, recipe=recipe).items():
+            given = filled.get(section) or {}
+            if isinstance(given, dict):
+                filled[section] = {**values, **given}
+                if section == "space":
+                    filled[section].setdefault("name", SPACE)
         return filled
 
     @field_validator("seed", mode="before")
@@ -180,5 +177,41 @@ class SearchSpec(Section):
         return self.model_copy(update={"seed": seed})
 
 
-def _source_named(name: Any) -> Any:
-    return next((source for source in sources.all() if source.name == name), None)
+def _given(data: dict[str, Any], section: str) -> dict[str, Any]:
+    """Return what was given of a section, if it is a mapping at all."""
+    given = data.get(section)
+    return given if isinstance(given, dict) else {}
+
+
+def defaults(
+    *,
+    space: Any = None,
+    dataset: Any = None,
+    method: Any = None,
+    recipe: Any = None,
+) -> dict[str, dict[str, Any]]:
+    """Return, by section, the values that follow from what was chosen, where they
+    differ from those of the section itself: the recipe's, over them the method's own,
+    and the data set's augmentation.  What has no name that we know adds nothing."""
+    part = _named(methods, method or METHOD)
+    own = part.defaults if part else {}
+    recipe = recipe or own.get("training", {}).get("recipe", "adl")
+    found: dict[str, dict[str, Any]] = {}
+    for source in (RECIPES.get(recipe, {}) if isinstance(recipe, str) else {}, own):
+        for section, values in source.items():
+            found.setdefault(section, {}).update(values)
+    if "recipe" in found.get("training", {}):
+        found["training"]["recipe"] = recipe
+    of_space = _named(spaces, space or SPACE)
+    known = of_space.Options.model_fields if of_space else {}
+    of_the_space = {k: v for k, v in found.pop("space", {}).items() if k in known}
+    if of_the_space:
+        found["space"] = of_the_space
+    images = _named(sources, dataset or DATASET)
+    if images and images.augmentation:
+        found["augmentation"] = dict(images.augmentation)
+    return found
+
+
+def _named(registry: Registry[Any], name: Any) -> Any:
+    return next((part for part in registry.all() if part.name == name), None)

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from .contracts import methods
 from .plan import data_problems
 from .problems import Problem, SpecError, sentences
 from .spec import SearchSpec
@@ -30,7 +31,7 @@ def validate(data: dict[str, Any], *, check_data: bool = True) -> SearchSpec:
 
 
 def _device_problems(spec: SearchSpec) -> list[Problem]:
-    """Return what keeps a search from being shared by several devices."""
+    """Return what the chosen devices or backend cannot do."""
     compute, size = spec.compute, spec.training.batch_size
     problems = []
     if compute.devices > size:
@@ -48,6 +49,15 @@ def _device_problems(spec: SearchSpec) -> list[Problem]:
                 "compute.backend",
                 f"The {compute.backend} backend runs on one device only; choose "
                 "backend eager, or one device.",
+            )
+        )
+    method = methods.get(spec.method.name)
+    if compute.backend == "graphs" and not getattr(method, "capturable", False):
+        problems.append(
+            Problem(
+                "compute.backend",
+                f"{method.label} does not do the same at every step, so its steps "
+                "cannot be recorded as CUDA graphs; choose backend eager.",
             )
         )
     return problems

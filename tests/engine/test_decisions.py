@@ -26,6 +26,7 @@ def rule_saying(**said: Decision) -> type[StoppingRule]:
 
     class Rule(StoppingRule):
         name = "none"
+        title = "a rule"
 
         def observe(self, report):
             return said.get(f"e{report.epoch}", Decision())
@@ -33,13 +34,24 @@ def rule_saying(**said: Decision) -> type[StoppingRule]:
     return Rule
 
 
-def watched_by(monkeypatch: pytest.MonkeyPatch, *rules: type[StoppingRule]) -> Any:
+def watched_by(
+    monkeypatch: pytest.MonkeyPatch,
+    *rules: type[StoppingRule],
+    watch: list[bool] | None = None,
+) -> Any:
     """A spec with as many rules as are given, in their order."""
     waiting = iter(rules * 2)  # a resumed search asks for them again
-    monkeypatch.setitem(
-        stopping_rules._parts, "none", lambda *given: next(waiting)(*given)
-    )
-    return tiny(selection={"name": "full"}, stopping=[{"name": "none"}] * len(rules))
+
+    class OneOfThem(rules[0]):  # type: ignore[name-defined, misc]
+        def __new__(cls, options, search):
+            chosen = next(waiting)
+            rule = object.__new__(chosen)
+            rule.__init__(options, search)
+            return rule
+
+    monkeypatch.setitem(stopping_rules._parts, "none", OneOfThem)
+    watching = [{"name": "none", "watch": watch} for watch in watch or [False] * 9]
+    return tiny(selection={"name": "full"}, stopping=watching[: len(rules)])
 
 
 STOP = Decision(stop=True, epoch=2, reason="It has seen enough.")
@@ -53,9 +65,10 @@ def test_a_stopped_search_gives_the_architecture_of_the_epoch_that_is_named(
     assert [report.epoch for report in reports] == [1, 2, 3]
     (told,) = (e for e in events if e.type == "stop_suggested")
     assert (told.epoch, told.architecture_epoch, told.stopped) == (3, 2, True)
-    (found,) = events[-1].architectures
+    found, of_the_rule = events[-1].architectures
     assert (events[-1].epoch, found.epoch) == (3, 2)
-    assert found.architecture == reports[1].genotype
+    assert found.architecture == of_the_rule.architecture == reports[1].genotype
+    assert (of_the_rule.criterion, of_the_rule.note) == ("a rule", STOP.reason)
 
 
 def test_a_search_that_stopped_stays_stopped_when_it_resumes(monkeypatch, tmp_path):
@@ -86,6 +99,33 @@ def test_an_epoch_named_at_the_end_counts_whatever_other_rules_say(monkeypatch):
     events = list(search(watched_by(monkeypatch, watcher, rule_saying())))
     assert len(epochs_of(events)) == 6
     assert events[-1].architectures[0].epoch == 4
+
+
+def test_a_rule_that_only_watches_marks_its_epoch_and_stops_nothing(monkeypatch):
+    rules = (rule_saying(e3=STOP, e4=STOP, e6=STOP), rule_saying())
+    events = list(search(watched_by(monkeypatch, *rules, watch=[True, False])))
+    reports = epochs_of(events)
+    assert len(reports) == 6
+    (told,) = (e for e in events if e.type == "stop_suggested")
+    assert (told.epoch, told.architecture_epoch, told.stopped) == (3, 2, False)
+    last, marked = events[-1].architectures
+    assert (last.derivation, last.epoch) == ("argmax", 6)
+    assert (marked.derivation, marked.epoch) == ("none", 2)
+    assert marked.architecture == reports[1].genotype
+
+
+def test_what_a_rule_has_marked_outlasts_a_resume(monkeypatch, tmp_path):
+    def spec():
+        monkeypatch.undo()
+        return watched_by(monkeypatch, rule_saying(e3=STOP), watch=[True])
+
+    whole = list(search(spec()))
+    for event in search(spec(), tmp_path):
+        if event.type == "checkpointed" and event.epoch == 4:
+            break
+    rest = list(search(spec(), tmp_path, resume=True))
+    assert not [e for e in rest if e.type == "stop_suggested"]
+    assert without_clock(rest[-1]) == without_clock(whole[-1])
 
 
 class Counting(Derivation):
@@ -144,7 +184,7 @@ def test_an_unrolling_method_gets_the_batches_of_its_weight_steps(monkeypatch, o
         used.append(batch)
         return weight_step(self, batch)
 
-    monkeypatch.setattr(Darts, "unrolls", 2)
+    monkeypatch.setattr(Darts, "unrolls", classmethod(lambda _cls, _options: 2))
     monkeypatch.setattr(Darts, "architecture_step", watch_alpha)
     monkeypatch.setattr(Darts, "weight_step", watch_weights)
     list(

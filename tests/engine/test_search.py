@@ -50,10 +50,16 @@ def test_cost_units_are_three_forwards_a_sample_and_match_the_plan(tiny_events):
 
 
 def test_passes_between_two_epochs_are_part_of_the_cost(monkeypatch):
-    monkeypatch.setattr(methods.get("darts"), "end_epoch", lambda _self, _epoch: 7.0)
-    spec = tiny(selection={"name": "full"}, training={"epochs": 2})
-    told = epochs_of(list(search(spec)))
-    assert told[-1].cost_units == plan(spec).cost_units + 2 * 7
+    spec = tiny(training={"epochs": 4})
+    without = plan(spec).cost_units
+    monkeypatch.setattr(
+        methods.get("darts"),
+        "pass_cost",
+        lambda _spec, epoch, sizes: epoch * sizes["V"],
+    )
+    extra = 1 * 100 + 2 * 100 + 3 * 80 + 4 * 80
+    assert epochs_of(list(search(spec)))[-1].cost_units == without + extra
+    assert plan(spec).cost_units == without + extra
 
 
 def test_each_step_count_is_that_of_the_plan(tiny_events):

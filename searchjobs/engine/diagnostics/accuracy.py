@@ -9,11 +9,14 @@ batch is part of the figure, hence fixed here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..contracts import Batch, Search
+from ..contracts import Batch, Search, allowed_only
+from ..seeding import Streams
 from .statistics import batch_statistics
 
 EVALUATION_BATCH = 256
@@ -27,8 +30,14 @@ def probe_batches(search: Search, ids: Tensor) -> list[Batch]:
 
 @torch.no_grad()
 def supernet_accuracy(search: Search, probe: list[Batch]) -> tuple[float, float]:
-    """Return mean loss and accuracy (0 to 1) of the mixture."""
-    return _evaluate(search, probe, None)
+    """Return mean loss and accuracy (0 to 1) of the mixture; of random architectures
+    where the weights only know those (``Method.sampled_paths``)."""
+    wanted = search.method.sampled_paths
+    if wanted == 0:
+        return _evaluate(search, probe, None)
+    found = [_evaluate(search, probe, path) for path in _random_paths(search, wanted)]
+    losses, accuracies = zip(*found, strict=True)
+    return sum(losses) / wanted, sum(accuracies) / wanted
 
 
 @torch.no_grad()
@@ -37,12 +46,26 @@ def inherited_accuracy(search: Search, probe: list[Batch], architecture: str) ->
     return _evaluate(search, probe, architecture)[1]
 
 
+def _random_paths(search: Search, count: int) -> Iterator[str]:
+    """Yield the same architectures at every epoch of every run of a split seed, drawn
+    evenly from what the space allows at present."""
+    generator = Streams(search.spec.split.seed)["paths"]
+    space = search.space
+    for _ in range(count):
+        choice = {}
+        for name, rows in space.tables.items():
+            keys = torch.rand(len(rows), len(space.columns(name)), generator=generator)
+            best = allowed_only(keys, space.allowed(name)).argmax(-1)
+            choice[name] = [space.columns(name)[i] for i in best.tolist()]
+        yield space.encode(choice)
+
+
 def _evaluate(
     search: Search, probe: list[Batch], architecture: str | None
 ) -> tuple[float, float]:
-    supernet = search.supernet
+    supernet, terms = search.supernet, search.method.edge_terms()
     if architecture is None:
-        weights, active = search.method.strengths(), None
+        weights, active = search.method.strengths(), search.space.active()
     else:
         weights = {
             name: table.to(search.device, probe[0].images.dtype)
@@ -56,7 +79,7 @@ def _evaluate(
     correct = torch.zeros((), device=search.device)
     with batch_statistics(supernet):
         for batch in probe:
-            logits = supernet(batch.images, weights, active)
+            logits = supernet(batch.images, weights, active, terms)
             loss += cross_entropy(logits, batch.labels, reduction="sum")
             correct += (logits.argmax(-1) == batch.labels).sum()
     total = sum(len(batch.ids) for batch in probe)

@@ -28,7 +28,12 @@ def alpha_hessian(search: Search, batch: Batch) -> Tensor:
     leaves = list(tables.values())
     supernet = search.supernet
     with batch_statistics(supernet), supernet.twice_differentiable():
-        logits = supernet(batch.images, search.method.relaxation(tables))
+        logits = supernet(
+            batch.images,
+            search.method.relaxation(tables),
+            search.space.active(),
+            search.method.edge_terms(),
+        )
         loss = cross_entropy(logits, batch.labels)
         gradients = torch.autograd.grad(loss, leaves, create_graph=True)
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])

@@ -90,6 +90,7 @@ def epoch_report(
         seconds_search=totals.seconds_search,
         seconds_evaluation=totals.seconds_evaluation,
         peak_memory_bytes=peak_memory(search.device),
+        method=method.report(),
     )
 
 
@@ -118,6 +119,6 @@ def _eigenvalues(
     search: Search, epoch: int, probe: Probe
 ) -> tuple[float | None, float | None]:
     every = search.spec.diagnostics.eigenvalue_every
-    if every == 0 or epoch % every:
+    if every == 0 or epoch % every or not search.method.gradient_based:
         return None, None
     return dominant_eigenvalues(search, probe.eigenvalue_batch)

@@ -417,7 +417,7 @@ def _event_epochs(
         and (
             name == "T"
             or all(
-                method.trains_architecture(spec.method, earlier)
+                method.trains_architecture(spec, earlier)
                 for earlier in range(epoch - window + 1, epoch + 1)
             )
         )

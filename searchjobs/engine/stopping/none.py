@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ..contracts import Decision, StoppingRule, stopping_rules
-from ..registry import Options
+from ..contracts import Decision, StoppingOptions, StoppingRule, stopping_rules
 
 if TYPE_CHECKING:
     from ..events import EpochFinished
 
 
-class NoneOptions(Options):
+class NoneOptions(StoppingOptions):
     name: Literal["none"] = "none"
 
 

@@ -21,7 +21,7 @@ def setting():
     search.supernet.double()
     batch = search.data.batch(search.initial_sets["V"][:24])
     batch = type(batch)(batch.images.double(), batch.labels, batch.ids)
-    for table in search.method._alpha.values():
+    for table in search.method.tables.values():
         table.data = torch.randn(table.shape, dtype=torch.float64)
     return search, batch
 

@@ -67,7 +67,7 @@ def test_losses_accuracies_and_travel_are_those_of_the_steps(monkeypatch):
 def report_of(names: list[str]):
     """The report of a search that stands at alpha with these operations on top."""
     run = compose(tiny(selection={"name": "full"}))
-    table = next(iter(run.method._alpha.values()))
+    table = next(iter(run.method.tables.values()))
     with torch.no_grad():
         table.zero_()
         for row, name in enumerate(names):

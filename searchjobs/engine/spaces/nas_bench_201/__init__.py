@@ -9,17 +9,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+from pydantic import field_validator
 
 from ...contracts import Space, Tables, spaces
-from ...registry import Options, setting
+from ...registry import Options as AnyOptions
+from ...registry import setting
 from . import counting, encoding
 from .encoding import CONVOLUTIONS, OPERATIONS, ROWS, TABLE
 from .isomorphism import canonical
 from .network import DiscreteNetwork
 from .supernet import NasBench201Supernet
 
+Operation = Literal[
+    "none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"
+]
 
-class NasBench201Options(Options):
+
+class NasBench201Options(AnyOptions):
     name: Literal["nas-bench-201"] = "nas-bench-201"
     channels: int = setting(
         16,
@@ -32,6 +38,12 @@ class NasBench201Options(Options):
     cells: int = setting(
         5, "Cells per stage N", "Three stages of N cells.", unit="cells", ge=1, le=20
     )
+    without: tuple[Operation, ...] = setting(
+        (),
+        "Operations left out",
+        "Operations that no edge may take, such as none (GAEA's paper) or "
+        "skip_connect; at least two must remain.",
+    )
     affine: bool = setting(
         False, "Affine batch norm", "Learn scale and shift in the cells' batch norm."
     )
@@ -41,6 +53,17 @@ class NasBench201Options(Options):
         "Keep running batch-norm statistics in the cells; off, the statistics of the "
         "batch are used in evaluation too. Changes results: compare like with like.",
     )
+
+    @field_validator("without")
+    @classmethod
+    def _leaves_a_choice(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        left = [name for name in OPERATIONS if name not in given]
+        if len(left) < 2:
+            raise ValueError(
+                f"Operations left out leave {' and '.join(left) or 'nothing'} to "
+                "choose from; leave out fewer, at least two must remain."
+            )
+        return given
 
 
 @spaces.register
@@ -54,6 +77,14 @@ class NasBench201(Space):
 
     tables = {TABLE: ROWS}
 
+    def __init__(self, options: AnyOptions) -> None:
+        super().__init__(options)
+        if self.options.without:
+            row = torch.tensor(
+                [name not in self.options.without for name in OPERATIONS]
+            )
+            self.restrict(TABLE, row.expand(len(ROWS), -1))
+
     @property
     def operations(self) -> tuple[str, ...]:
         return OPERATIONS
@@ -62,7 +93,9 @@ class NasBench201(Space):
     def parameter_free(self) -> frozenset[str]:
         return frozenset(OPERATIONS) - frozenset(CONVOLUTIONS)
 
-    def supernet(self, classes: int, generator: torch.Generator) -> NasBench201Supernet:
+    def supernet(
+        self, classes: int, generator: torch.Generator, *, partial: int = 1
+    ) -> NasBench201Supernet:
         return NasBench201Supernet(
             classes,
             self.options.channels,
@@ -70,6 +103,7 @@ class NasBench201(Space):
             generator,
             affine=self.options.affine,
             track_running_stats=self.options.track_running_stats,
+            partial=partial,
         )
 
     def network(

@@ -8,7 +8,9 @@ cheaper, because the operations of edges that leave one node share work:
   convolution with ones, which runs many times faster than the pooling kernel;
 * ``none`` adds nothing, so nothing is computed;
 * an operation's weight follows a batch norm, which ends in a multiplication by a
-  factor of its own: the two are one number.
+  factor of its own: the two are one number;
+* with partial channels (PC-DARTS) the edges that end in one node are summed before
+  their channels are shuffled: one shuffle a node.
 
 One wide convolution a source node instead of one an edge was measured and brought
 nothing on a CPU, so each edge keeps its own weights.
@@ -16,7 +18,7 @@ nothing on a CPU, so each edge keeps its own weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -51,20 +53,37 @@ class Stage(NamedTuple):
         wide: the same, each repeated to (C,), for the batch norms.
         ones: kernel of the depthwise convolution that sums 3x3 pixels, (C, 1, 3, 3).
         shares: 1 / (pixels under that kernel) at each place, (1, C, H, W).
+        constant: what is added to each node beside its edges, scalars; None: nothing.
+        bypass: weight of the channels that pass the operations of a row by, scalars.
+        drop: what the identities are sent through; None: nothing.
     """
 
     plain: Sequence[Sequence[Tensor]]
     wide: Sequence[Sequence[Tensor]]
     ones: Tensor
     shares: Tensor
+    constant: Sequence[Tensor] | None = None
+    bypass: Sequence[Tensor] | None = None
+    drop: Callable[[Tensor], Tensor] | None = None
 
 
-def prepare(edge_weights: Tensor, x: Tensor) -> Stage:
-    """Spread a table (R, O) for cells that see maps like ``x`` (B, C, H, W)."""
-    channels = x.shape[1]
+def prepare(
+    edge_weights: Tensor,
+    x: Tensor,
+    *,
+    partial: int = 1,
+    constant: Tensor | None = None,
+    bypass: Tensor | None = None,
+    drop: Callable[[Tensor], Tensor] | None = None,
+) -> Stage:
+    """Spread a table (R, O) for cells that see maps like ``x`` (B, C, H, W).
+
+    ``constant`` and ``bypass`` are (R,), a number a row (see ``EdgeTerms``).
+    """
+    channels = x.shape[1] // partial
     wide = edge_weights.unsqueeze(-1).expand(-1, -1, channels).contiguous()
     ones = x.new_ones(channels, 1, 3, 3)
-    inside = torch.ones_like(x[:1], requires_grad=False)
+    inside = torch.ones_like(x[:1, :channels], requires_grad=False)
     with torch.no_grad():
         shares = 1 / conv2d(inside, ones, padding=1, groups=channels)
     return Stage(
@@ -72,7 +91,21 @@ def prepare(edge_weights: Tensor, x: Tensor) -> Stage:
         [row.unbind() for row in wide.unbind()],
         ones,
         shares,
+        None if constant is None else _sums_into_nodes(constant),
+        None if bypass is None else bypass.unbind(),
+        drop,
     )
+
+
+def _sums_into_nodes(constant: Tensor) -> list[Tensor]:
+    """Sum numbers a row (R,) over the rows that end in each node; node 0 has none."""
+    return [
+        sum(
+            (constant[row] for row, (target, _) in enumerate(EDGES) if target == node),
+            torch.zeros_like(constant[0]),
+        )
+        for node in range(len(_ROWS_FROM) + 1)
+    ]
 
 
 class EdgeConvolution(nn.Module):
@@ -128,12 +161,14 @@ class SearchCell(nn.Module):
         *,
         affine: bool,
         track_running_stats: bool,
+        partial: int = 1,
     ) -> None:
         super().__init__()
+        self._partial = partial
         for name, side in CONVOLUTIONS.items():
             edges = [
                 EdgeConvolution(
-                    channels,
+                    channels // partial,
                     side,
                     generator,
                     affine=affine,
@@ -145,14 +180,37 @@ class SearchCell(nn.Module):
 
     def forward(self, x: Tensor, stage: Stage, plan: Plan) -> Tensor:
         """Map (B, C, H, W) to the same shape; only what ``plan`` marks is run."""
+        if self._partial > 1:
+            return self._forward_partial(x, stage, plan)
         nodes: list[Tensor | None] = [x, None, None, None]
         for source, rows in enumerate(_ROWS_FROM):
-            node = nodes[source]
-            if node is None:
-                node = torch.zeros_like(x)
+            node = _complete(nodes, source, x, stage)
             self._serve(nodes, node, rows, stage, plan)
-        output = nodes[-1]
-        return torch.zeros_like(x) if output is None else output
+        return _complete(nodes, len(_ROWS_FROM), x, stage)
+
+    def _forward_partial(self, x: Tensor, stage: Stage, plan: Plan) -> Tensor:
+        """Send the first C/K channels of each node through the operations; the rest
+        pass them by, and the channels of the sum are shuffled (PC-DARTS, Eq. 1)."""
+        width = x.shape[1] // self._partial
+        mixed: list[Tensor | None] = [None] * 4
+        rest: list[Tensor | None] = [None] * 4
+        node = x
+        for source, rows in enumerate(_ROWS_FROM):
+            narrow, passing = node[:, :width].contiguous(), node[:, width:]
+            self._serve(mixed, narrow, rows, stage, plan)
+            for row in rows:
+                target = EDGES[row][0]
+                if stage.bypass is None:
+                    known = rest[target]
+                    rest[target] = passing if known is None else known + passing
+                else:
+                    rest[target] = _add(rest[target], passing, stage.bypass[row])
+            after = source + 1
+            sent = _complete(mixed, after, narrow, stage)
+            by = rest[after]
+            assert by is not None  # every node has an edge from the one before it
+            node = shuffle(torch.cat((sent, by), dim=1), self._partial)
+        return node
 
     def _serve(
         self,
@@ -184,10 +242,30 @@ class SearchCell(nn.Module):
         for row in rows:
             target = EDGES[row][0]
             if plan[row][_SKIP]:
-                nodes[target] = _add(nodes[target], x, stage.plain[row][_SKIP])
+                kept = x if stage.drop is None else stage.drop(x)
+                nodes[target] = _add(nodes[target], kept, stage.plain[row][_SKIP])
             if plan[row][_POOL]:
                 pooled = average(x, stage) if pooled is None else pooled
                 nodes[target] = _add(nodes[target], pooled, stage.plain[row][_POOL])
+
+
+def _complete(
+    nodes: Sequence[Tensor | None], number: int, like: Tensor, stage: Stage
+) -> Tensor:
+    """Return a node whose edges are all summed, its constant added."""
+    node = nodes[number]
+    if node is None:
+        node = torch.zeros_like(like)
+    if stage.constant is not None and number:
+        node = node + stage.constant[number]
+    return node
+
+
+def shuffle(x: Tensor, groups: int) -> Tensor:
+    """Interleave the channels of x (B, C, H, W) from ``groups`` equal groups."""
+    count, channels, height, width = x.shape
+    parted = x.view(count, groups, channels // groups, height, width)
+    return parted.transpose(1, 2).reshape(count, channels, height, width)
 
 
 def _put(nodes: list[Tensor | None], row: int, term: Tensor) -> None:

@@ -7,15 +7,17 @@ is that of H. Liu et al., DARTS, ICLR 2019, Eq. 2.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from ...contracts import ActiveOperations, Supernet, Tables
+from ...contracts import ActiveOperations, EdgeTerms, Supernet, Tables
+from ...dropout import drop
 from ...graphs import require_cuda
 from .backends import RunCell, compiled_cell, eager_cell, refused
-from .cell import EVERYTHING, Plan, SearchCell, prepare
+from .cell import EVERYTHING, Plan, SearchCell, Stage, prepare
 from .encoding import OPERATIONS, TABLE
 from .skeleton import Head, Reduction, Stem, widths
 
@@ -39,8 +41,14 @@ class NasBench201Supernet(Supernet):
         *,
         affine: bool = False,
         track_running_stats: bool = False,
+        partial: int = 1,
     ) -> None:
         super().__init__()
+        if channels % partial:
+            raise ValueError(
+                f"{channels} channels cannot be parted in {partial} equal groups"
+            )
+        self._partial = partial
         self.stem = Stem(channels, generator)
         self.body = nn.ModuleList()
         narrow = channels
@@ -54,6 +62,7 @@ class NasBench201Supernet(Supernet):
                         generator,
                         affine=affine,
                         track_running_stats=track_running_stats,
+                        partial=partial,
                     )
                 )
             narrow = width
@@ -67,6 +76,7 @@ class NasBench201Supernet(Supernet):
         images: Tensor,
         edge_weights: Tables,
         active: ActiveOperations | None = None,
+        terms: EdgeTerms | None = None,
     ) -> Tensor:
         """Return logits (B, M) of images (B, 3, H, W).
 
@@ -75,22 +85,44 @@ class NasBench201Supernet(Supernet):
             edge_weights: ``{"cell": (6, 5)}``, in the order of ``ROWS`` and
                 ``OPERATIONS``; the weight of ``none`` multiplies zero.
             active: the operations to run on each row; the others count as weight 0.
+            terms: what edges add beside their operations.
         """
         table = edge_weights[TABLE]
         plan = EVERYTHING if active is None else _plan(active)
-        run_cell = self._run_cell_for(images, plan)
+        spread = self._spreader(table, terms)
+        plainly = terms is None and self.skip_dropout == 0 and self._partial == 1
+        run_cell = self._run_cell_for(images, plan) if plainly else eager_cell
         numbers = images.numel() // images.shape[1] * self._channels
         if images.device.type == "cpu" and numbers >= CHANNELS_LAST_FROM:
             images = images.contiguous(memory_format=torch.channels_last)
         x = self.stem(images)
-        stage = prepare(table, x)
+        stage = spread(x)
         for layer in self.body:
             if isinstance(layer, SearchCell):
                 x = run_cell(layer, x, stage, plan)
             else:
                 x = layer(x)
-                stage = prepare(table, x)
+                stage = spread(x)
         return self.head(x)
+
+    def _spreader(
+        self, table: Tensor, terms: EdgeTerms | None
+    ) -> Callable[[Tensor], Stage]:
+        """Return ``prepare`` with all that does not depend on the stage."""
+        terms = terms or EdgeTerms()
+        dropping = self.skip_dropout > 0 and self.training and self.noise is not None
+        return functools.partial(
+            prepare,
+            table,
+            partial=self._partial,
+            constant=terms.constant.get(TABLE),
+            bypass=terms.bypass.get(TABLE),
+            drop=self._drop if dropping else None,
+        )
+
+    def _drop(self, x: Tensor) -> Tensor:
+        assert self.noise is not None
+        return drop(x, self.skip_dropout, self.noise)
 
     def use_backend(self, backend: str) -> None:
         """Choose how the forward is computed.

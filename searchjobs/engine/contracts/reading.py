@@ -1,0 +1,122 @@
+"""The contracts of what reads a search: stopping rules and derivations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..events import EpochFinished, Event
+from ..problems import Problem
+from ..registry import Options, Part, setting
+from .run import Search
+
+if TYPE_CHECKING:
+    from ..spec import SearchSpec
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a stopping rule says after an epoch.
+
+    ``stop`` ends the search, unless the rule only watches; ``epoch`` names the epoch
+    whose architecture counts (None: the present one); ``reason`` is a sentence for the
+    page.  Of several rules that act, the first that stops counts, at the last epoch
+    else the first that names an epoch.
+    """
+
+    stop: bool = False
+    epoch: int | None = None
+    reason: str = ""
+
+
+class StoppingOptions(Options):
+    """What every stopping rule can be told."""
+
+    watch: bool = setting(
+        False,
+        "Only watch",
+        "Mark where the rule would have stopped and keep that epoch's architecture, "
+        "but let the search go on.",
+        advanced=False,
+    )
+
+
+class StoppingRule(Part, ABC):
+    """When to stop, and to which epoch to roll back.
+
+    The search hears a rule until it has named an epoch once.
+    """
+
+    Options: ClassVar[type[StoppingOptions]]
+
+    def __init__(self, options: Any, search: Search) -> None:
+        self.options = options
+        self.search = search
+
+    @property
+    def title(self) -> str:
+        """The rule with what tells it from another of its name: ``sc_2``."""
+        return self.name
+
+    @classmethod
+    def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
+        """Return what keeps the rule from working in this spec, as sentences."""
+        return []
+
+    @abstractmethod
+    def observe(self, report: EpochFinished) -> Decision: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """An architecture read off a search: by which derivation, from which epoch.
+
+    ``criterion`` tells several of one derivation apart (an operation, a rule), and
+    ``note`` is a sentence for the page, such as that a peak lies at the border.
+    """
+
+    derivation: str
+    epoch: int
+    architecture: str
+    criterion: str = ""
+    note: str = ""
+
+
+class Derivation(Part, ABC):
+    """Supernet and history -> architectures.
+
+    May train or evaluate for long: every ``Progress`` that it yields is a point at
+    which the search may save a checkpoint, and from which ``derive`` goes on after
+    ``load_state_dict``.  It then yields every ``Derived`` anew.
+    """
+
+    def __init__(self, options: Any, search: Search) -> None:
+        self.options = options
+        self.search = search
+        self.cost_units = 0.0
+        """Forward-equivalent samples of the passes that ``derive`` has made so far."""
+
+    @classmethod
+    def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
+        """Return what keeps the derivation from working in this spec."""
+        return []
+
+    @abstractmethod
+    def derive(
+        self, history: list[EpochFinished], epoch: int
+    ) -> Iterator[Event | Derived]:
+        """Yield progress events and at least one ``Derived``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""

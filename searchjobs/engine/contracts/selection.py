@@ -1,0 +1,76 @@
+"""The contract of a selection: which samples feed T and V."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..batch import Batch, SetName
+from ..events import Event
+from ..problems import Problem
+from ..registry import Options, Part
+from .run import Search
+
+if TYPE_CHECKING:
+    from ..spec import SearchSpec
+
+
+class Selection(Part, ABC):
+    """Which samples feed T and V."""
+
+    def __init__(self, options: Options, search: Search, sets: dict[SetName, Tensor]):
+        self.options = options
+        self.search = search
+        self.sets = sets
+        """Original ids (n,) int64 of each set, sorted, on the device."""
+        self.artefacts: dict[str, dict[str, np.ndarray]] = {}
+        """Arrays to be kept as npz files, by relative path; an event of
+        ``end_epoch`` names the path, and whoever writes the file takes them out."""
+
+    def epoch_ids(self, name: SetName, generator: torch.Generator) -> Tensor:
+        """Return the ids of this epoch in the order of their visit, on the device."""
+        ids = self.sets[name]
+        order = torch.randperm(len(ids), generator=generator)
+        return ids[order.to(ids.device)]
+
+    def observe(self, name: SetName, batch: Batch, logits: Tensor) -> None:
+        """Take note of a forward that happened anyway; no synchronisation here."""
+
+    def start_stage(self) -> None:
+        """Forget what was measured on a supernet that is no longer there."""
+
+    def end_epoch(self, epoch: int) -> list[Event]:
+        """Change the sets; return an event for each thing that happened."""
+        return []
+
+    @classmethod
+    @abstractmethod
+    def remaining(
+        cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
+    ) -> dict[SetName, list[int]]:
+        """Return the planned set sizes before epoch 1 and after each epoch,
+        (epochs + 1) numbers a set; a lower bound where a limit may keep more."""
+
+    @classmethod
+    def lower_bound(cls, options: Options) -> bool:
+        """Say whether ``remaining`` is only a lower bound."""
+        return False
+
+    @classmethod
+    def problems(
+        cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
+    ) -> list[Problem]:
+        """Return what cannot work with sets of these sizes, as sentences."""
+        return []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sets": {name: ids.cpu() for name, ids in self.sets.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.sets = {
+            name: ids.to(self.search.device) for name, ids in state["sets"].items()
+        }
