@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-slow chaos lint bench clean help
+.PHONY: run test test-slow chaos lint golden bench clean help
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -16,7 +16,7 @@ run: $(VENV)/.run-installed  ## Start PostgreSQL, Redis, a worker and the site
 	@exec $(BIN)/python manage.py up
 
 test: lint $(VENV)/.browser-installed  ## Lint, then run the tests on real servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(VENV)/.browser-installed  ## Run the long checks too, but for chaos
 	$(BIN)/python -m pytest -m "not (chaos and slow)"
@@ -30,8 +30,12 @@ lint: $(VENV)/.test-installed  ## Check style, types and the direction of import
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
-bench: $(VENV)/.test-installed  ## Measure the supernet's step
+golden: $(VENV)/.test-installed  ## Record the tiny searches anew; read the diff
+	NASWEB_RECORD_GOLDEN=1 $(BIN)/python -m pytest -q tests/engine/test_golden.py
+
+bench: $(VENV)/.test-installed  ## Measure the supernet's step, then every method's
 	$(BIN)/python tests/benchmarks/step.py
+	$(BIN)/python tests/benchmarks/methods.py
 
 clean:  ## Remove caches; .nasweb (your data) and .venv stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
