@@ -161,6 +161,7 @@ class Recorder:
                     include={
                         "edges",
                         "operations",
+                        "strengths",
                         "classes",
                         "weight_count",
                         "data_fingerprint",

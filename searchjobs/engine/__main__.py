@@ -260,9 +260,13 @@ def _list(options: argparse.Namespace) -> int:
         "recipes": [
             {
                 "name": recipe["name"],
+                "label": recipe["title"],
+                "family": recipe["group"],
                 "summary": recipe["summary"],
                 "source": recipe["source"],
                 "options": recipe["spec"],
+                "seeds": recipe["seeds"],
+                "reference": recipe["reference"],
             }
             for recipe in recipes
         ],
@@ -274,8 +278,9 @@ def _list(options: argparse.Namespace) -> int:
         return OK
     for kind, members in parts.items():
         print(kind)
+        width = max(18, *(len(member["name"]) for member in members))
         for member in members:
-            print(f"  {member['name']:<18} {member['summary']}")
+            print(f"  {member['name']:<{width}} {member['summary']}")
     return OK
 
 

@@ -62,6 +62,9 @@ class Started(_Event):
     classes: list[str]
     edges: dict[str, list[str]] = Field(description="row names of each alpha table")
     operations: list[str]
+    strengths: str = Field(
+        "softmax(alpha)", description="what the strengths of an epoch are, in words"
+    )
     data_fingerprint: str
     weight_count: int = Field(description="parameters of the supernet")
     environment: dict[str, str]

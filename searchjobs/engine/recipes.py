@@ -18,6 +18,7 @@ class Recipe(BaseModel):
     Attributes:
         name: the file's name, without its ending.
         title: what a button shows.
+        group: the heading under which the form lists it.
         summary: what it is for and how long it takes.
         source: paper, table and row, if it has one.
         seeds: the seeds to launch.
@@ -29,6 +30,7 @@ class Recipe(BaseModel):
 
     name: str
     title: str
+    group: str
     summary: str
     source: str = ""
     seeds: list[int] = Field(min_length=1)

@@ -51,6 +51,7 @@ class Part:
         label: the name for people, as the field writes it.
         summary: one sentence on what it does.
         source: the paper or book it comes from, with the equation or section.
+        family: under which heading the form lists it, if its kind has many parts.
         Options: the pydantic model of its options, with a ``name`` literal.
     """
 
@@ -58,6 +59,7 @@ class Part:
     label: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
+    family: ClassVar[str] = ""
     Options: ClassVar[type[Options]]
 
 
@@ -119,15 +121,17 @@ class Registry(Generic[P]):
         return Annotated[union, Field(discriminator="name")]
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return name, label, summary, source and options of each part."""
+        """Return name, label, family, summary, source and options of each part."""
         return [
             {
                 "name": part.name,
                 "label": part.label,
+                "family": part.family,
                 "summary": part.summary,
                 "source": part.source,
                 "options": {
                     name: {
+                        "title": schema.get("title", ""),
                         "default": schema.get("default"),
                         "description": schema.get("description", ""),
                     }

@@ -179,6 +179,7 @@ def _started(run: Search) -> Started:
         classes=list(run.data.classes),
         edges={name: list(rows) for name, rows in run.space.tables.items()},
         operations=list(run.space.operations),
+        strengths=run.method.strength_label,
         data_fingerprint=run.data.fingerprint,
         weight_count=sum(p.numel() for p in run.supernet.parameters()),
         environment=environment.describe(run.device, run.parallel),

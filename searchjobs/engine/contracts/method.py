@@ -78,6 +78,9 @@ class Method(PlannedMethod, ABC):
     capturable: ClassVar[bool] = False
     """Whether its half-steps may be recorded as CUDA graphs: the same tensors and the
     same operations at every step, nothing drawn inside a loss."""
+    strength_label: ClassVar[str] = "softmax(alpha)"
+    """What the numbers of ``strengths`` are, as the heatmap's title says it: where a
+    method uses no softmax, ``alpha, no softmax``."""
     gradient_based: ClassVar[bool] = True
     """Whether alpha follows a gradient of the loss, so that it has a Hessian."""
     sampled_paths: ClassVar[int] = 0
