@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .contracts import Batch, Search, StepResult
-from .parallel import HalfStep, LossOf
+from .parallel import HalfStep, LossOf, gradients
 from .problems import Problem, SpecError
 from .shared_norm import share_norms
 
@@ -29,10 +29,12 @@ _WARM_UP = 3
 
 
 def gradients_of(loss_of: LossOf, wanted: Sequence[Tensor], batch: Batch) -> HalfStep:
-    """Return the loss, the logits and the gradients of ``wanted`` alone."""
-    loss, logits = loss_of(batch)
-    gradients = torch.autograd.grad(loss, list(wanted), allow_unused=True)
-    return StepResult(loss.detach(), logits.detach()), gradients
+    """Return the loss, the logits and the gradients of ``wanted`` alone; with nothing
+    wanted it is a forward alone."""
+    with torch.set_grad_enabled(bool(wanted)):
+        loss, logits = loss_of(batch)
+        found = gradients(loss, wanted)
+    return StepResult(loss.detach(), logits.detach()), found
 
 
 def half_step(

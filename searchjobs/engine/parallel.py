@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -79,30 +79,50 @@ class Parallel:
     ) -> HalfStep:
         """Return loss, logits and gradients of the whole batch, alike in every process.
 
-        Each takes the mean loss of its share times the share of the samples that it
-        has: the sum over processes is the mean over the batch, however uneven the
-        shares, and a term that belongs to no sample counts once.
+        With nothing wanted it is a forward alone.  Each takes the mean loss of its
+        share times the share of the samples that it has: the sum over processes is
+        the mean over the batch, however uneven the shares, and a term that belongs to
+        no sample counts once.
         """
-        size, share = len(batch.ids), self.share(batch)
-        divided = size >= self.size
-        weight = len(share.ids) / size if divided else 1 / self.size
-        where = over_all_processes((*self._rows(size), size))
-        with where if divided else nullcontext():
+        size, divided = len(batch.ids), len(batch.ids) >= self.size
+        with self.part(batch) as (share, weight), torch.set_grad_enabled(bool(wanted)):
             loss, logits = loss_of(share)
-            found = torch.autograd.grad(loss * weight, list(wanted), allow_unused=True)
+            mine = loss * weight
+            found = gradients(mine, wanted)
         whole = logits.new_zeros(size, logits.shape[1])
         if divided:
             first, end = self._rows(size)
             whole[first:end] = logits.detach()
         elif self.leads:
             whole.copy_(logits.detach())
-        mine = [(loss * weight).detach(), whole, *found]
-        summed = _added_up([tensor for tensor in mine if tensor is not None])
-        # None is the gradient of what the loss does not use, alike in all processes
-        mean, whole, *gradients = (
-            None if tensor is None else next(summed) for tensor in mine
-        )
-        return StepResult(mean, whole), tuple(gradients)
+        mean, everybody, *totals = self.summed([mine.detach(), whole, *found])
+        assert mean is not None
+        assert everybody is not None
+        return StepResult(mean, everybody), tuple(totals)
+
+    @contextmanager
+    def part(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
+        """Give the rows of a batch that this process computes, and what to multiply
+        their mean loss by so that the sum over processes is that of the whole batch.
+
+        Inside, batch norm sees the whole batch."""
+        size, share = len(batch.ids), self.share(batch)
+        if self.size == 1:
+            yield share, 1.0
+        elif size < self.size:
+            yield share, 1 / self.size
+        else:
+            with over_all_processes((*self._rows(size), size)):
+                yield share, len(share.ids) / size
+
+    def summed(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return the sum over all processes of each tensor, by one exchange.
+
+        None stays: the gradient of what a loss does not use, alike in all processes."""
+        if self.size == 1:
+            return list(tensors)
+        sums = _added_up([tensor for tensor in tensors if tensor is not None])
+        return [None if tensor is None else next(sums) for tensor in tensors]
 
     def by_leader(self, make: Callable[[], Told], kind: type[Told]) -> Told:
         """Let rank 0 make something and tell it to all.
@@ -137,6 +157,13 @@ class Parallel:
 
 
 ALONE = Parallel()
+
+
+def gradients(loss: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """Return the gradient of each tensor, None for one that the loss does not use."""
+    if not wanted:
+        return ()
+    return torch.autograd.grad(loss, list(wanted), allow_unused=True)
 
 
 def _added_up(tensors: Sequence[Tensor]) -> Iterator[Tensor]:

@@ -1,0 +1,179 @@
+"""DARTS, second order: alpha descends the loss that w will have after its next step.
+
+H. Liu, K. Simonyan, Y. Yang, DARTS: Differentiable Architecture Search, ICLR 2019.
+Eq. 5 and 6 (one unrolled step), Eq. 7 (its gradient), Eq. 8 (the product of Hessian
+and vector by a finite difference).
+
+1. w' = w - xi (mu v + grad_w L_train(w, alpha) + lambda w), with the momentum v that
+   the optimiser of the weights holds: the step that it would take, without Nesterov's
+   look-ahead and without the clip;
+2. grad_alpha L_val(w', alpha) and d = grad_w' L_val(w', alpha), in one backward;
+3. w+ and w- = w +- R d, with R = epsilon / |d| over all weights;
+4. gradient = grad_alpha L_val(w', alpha)
+   - xi (grad_alpha L_train(w+, alpha) - grad_alpha L_train(w-, alpha)) / 2R.
+
+Weights and batch-norm statistics are afterwards the same bits as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+
+from ..contracts import Batch, Level, StepResult, methods
+from ..diagnostics.statistics import batch_statistics
+from ..graphs import half_step
+from ..registry import Options, setting
+from ._alternating import Alternating
+
+Gradients = Sequence[Tensor | None]
+
+
+class Darts2ndOptions(Options):
+    name: Literal["darts-2nd"] = "darts-2nd"
+    epsilon: float = setting(
+        0.01,
+        "Length of the finite difference",
+        "The weights are moved this far along the gradient, to both sides (Eq. 8).",
+        gt=0,
+        le=1,
+    )
+
+
+@methods.register
+class Darts2nd(Alternating):
+    name = "darts-2nd"
+    label = "DARTS, second order"
+    summary = (
+        "Alpha descends the validation loss of weights that are one step ahead; an "
+        "architecture step costs four times that of the first order."
+    )
+    source = "Liu, Simonyan, Yang, DARTS, ICLR 2019, Eq. 5 to 8."
+    Options = Darts2ndOptions
+    options: Darts2ndOptions
+    defaults = {"training": {"recipe": "adl", "order": "architecture-first"}}
+
+    @classmethod
+    def unrolls(cls, options: Darts2ndOptions) -> int:
+        """One batch of T: that of the weight step beside it."""
+        return 1
+
+    @classmethod
+    def step_cost(cls, options: Darts2ndOptions) -> Mapping[Level, float]:
+        """Four times forward and backward: the step ahead, L_val, w+ and w-."""
+        return {"weights": 3.0, "architecture": 12.0}
+
+    def build(self) -> None:
+        super().build()
+        both = [*self.weights.parameters, *self.alpha_leaves()]
+        self.ahead_half = half_step(self.alpha_loss, both, self.search)
+
+    def architecture_step(self, batch: Batch, train: Sequence[Batch]) -> StepResult:
+        result, gradients = self.hypergradient(batch, train[0])
+        self.update_alpha(gradients)
+        return result
+
+    def hypergradient(
+        self, valid: Batch, train: Batch
+    ) -> tuple[StepResult, list[Tensor]]:
+        """Return what L_val leaves behind at w', and the gradient (Eq. 7)."""
+        weights = self.weights.parameters
+        rate = self.weights.learning_rate
+        before = [weight.detach().clone() for weight in weights]
+        with batch_statistics(self.search.supernet):
+            _, slopes = self.weight_half(train)
+            self._look_ahead(slopes, rate)
+            result, found = self.ahead_half(valid)
+            direction, direct = found[: len(weights)], found[len(weights) :]
+            restore(weights, before)
+            mixed = mixed_product(
+                lambda: self.alpha_half(train)[1],
+                weights,
+                direction,
+                self.options.epsilon,
+            )
+        return result, [
+            first - rate * second
+            for first, second in zip(cast(list[Tensor], direct), mixed, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _look_ahead(self, slopes: Gradients, rate: float) -> None:
+        """Eq. 6: put w' in the place of w."""
+        training = self.search.spec.training
+        state: Mapping[Tensor, Any] = self.weights.optimiser.state
+        for weight, slope in zip(self.weights.parameters, slopes, strict=True):
+            if slope is None:  # of no operation that ran: the optimiser leaves it
+                continue
+            velocity = state.get(weight, {}).get("momentum_buffer")
+            weight.copy_(
+                step_ahead(
+                    weight,
+                    slope,
+                    velocity,
+                    rate,
+                    training.momentum,
+                    training.weight_decay,
+                )
+            )
+
+
+def step_ahead(
+    weight: Tensor,
+    slope: Tensor,
+    velocity: Tensor | None,
+    rate: float,
+    momentum: float,
+    decay: float,
+) -> Tensor:
+    """Return w - rate (momentum velocity + slope + decay w); any shape, alike."""
+    change = slope + decay * weight
+    if velocity is not None:
+        change = change + momentum * velocity
+    return weight - rate * change
+
+
+@torch.no_grad()
+def mixed_product(
+    gradient: Callable[[], Gradients],
+    weights: Sequence[Tensor],
+    direction: Gradients,
+    epsilon: float,
+) -> list[Tensor]:
+    """Return the second derivative by alpha and w, times a direction in w (Eq. 8).
+
+    A central difference: (g(w + R d) - g(w - R d)) / 2R with R = epsilon / |d|.
+
+    Args:
+        gradient: the gradient by alpha at the weights as they stand.
+        weights: moved in place, and restored to the bit.
+        direction: d, in the order and shapes of the weights; None for zero.
+        epsilon: how far the weights are moved.
+    """
+    before = [weight.detach().clone() for weight in weights]
+    squares = [(part.detach() ** 2).sum() for part in direction if part is not None]
+    # of a direction of nothing the product is nothing, and not 0 / 0
+    radius = epsilon / torch.stack(squares).sum().sqrt().clamp_min(1e-12)
+
+    def at(distance: Tensor) -> list[Tensor]:
+        for weight, origin, part in zip(weights, before, direction, strict=True):
+            if part is not None:
+                weight.copy_(origin + distance * part)
+        with torch.enable_grad():
+            found = gradient()
+        # a replayed graph writes the next gradient over this one
+        return [part.clone() for part in found if part is not None]
+
+    above, below = at(radius), at(-radius)
+    restore(weights, before)
+    return [(up - down) / (2 * radius) for up, down in zip(above, below, strict=True)]
+
+
+@torch.no_grad()
+def restore(weights: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    """Put the former values back, in place."""
+    for weight, value in zip(weights, before, strict=True):
+        weight.copy_(value)
