@@ -29,6 +29,8 @@ from nasweb.runs.charts import (
     charts,
     dataset_label,
     epoch_messages,
+    marks,
+    method_charts,
     setting_of,
     tiles_of,
 )
@@ -76,10 +78,11 @@ def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
     run = access.run_or_404(request, uuid)
     points, setting = rows.read(run), setting_of(run)
     figures = charts(setting, points)
-    del figures["margins"]
+    of_method = method_charts(setting, points)
     context = {
-        "figures": figures,
-        "history": _history(points),
+        "figures": figures | of_method,
+        "method_charts": [{"name": n, **f["card"]} for n, f in of_method.items()],
+        "history": _history(setting, points),
         "selection_note": _selection_note(run),
     }
     return _tab(
@@ -96,7 +99,7 @@ def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     found = charts(setting, points)
     context = {
         "figures": {name: found[name] for name in ("margins", "table")},
-        "history": _history(points[-1:]),
+        "history": _history(setting, points[-1:]),
         "edges": _edges(setting, last) if last else [],
         "values": _table_rows(setting, last) if last else [],
         "parameters": compact(last["parameters"])
@@ -261,14 +264,26 @@ def _tab(
                 for place, name in enumerate(setting.operations)
             },
             "columns": list(setting.operations),
+            "stage": (point or {}).get("method", {}).get("stage"),
         },
     }
     return render(request, f"runs/{tab}.html", context)
 
 
-def _history(points: list[rows.Point]) -> list[dict[str, Any]]:
+def _history(setting: Setting, points: list[rows.Point]) -> list[dict[str, Any]]:
     """Return what the epoch slider shows of each epoch."""
-    return [{name: each[name] for name in _IN_HISTORY} for each in thin(points)]
+    return [
+        {
+            **{name: each[name] for name in _IN_HISTORY},
+            "marks": marks(setting, each),
+            "method": {
+                name: each["method"][name]
+                for name in ("stage", "importance")
+                if each["method"].get(name)
+            },
+        }
+        for each in thin(points)
+    ]
 
 
 def _subtitle(run: Run) -> str:

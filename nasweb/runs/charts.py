@@ -6,9 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nasweb.figures import accuracy, alpha, curvature, magnitudes, samples, scores
+from nasweb.figures import (
+    accuracy,
+    alpha,
+    curvature,
+    heat,
+    magnitudes,
+    method,
+    parameter_free,
+    samples,
+    scores,
+    stages,
+)
 from nasweb.figures.theme import Figure, Point
 from searchjobs import benchmark
+from searchjobs.engine.contracts import methods
 from searchjobs.engine.data.source import sources
 from searchjobs.models import EpochRecord, Run
 
@@ -22,6 +34,7 @@ class Setting:
     """What the charts of a run need to know beside its epochs.
 
     Attributes:
+        strengths: what the numbers of the heat map are, in words.
         dataset: the table's data set to compare with: the one that is searched on
             if the table has it, else CIFAR-10.
         optimum: best test accuracy of the table per data set; empty without one.
@@ -30,6 +43,7 @@ class Setting:
     epochs: int
     edges: Mapping[str, Sequence[str]]
     operations: Sequence[str]
+    strengths: str
     classes: Sequence[str]
     plan: Mapping[str, Any]
     selection: str
@@ -50,6 +64,7 @@ def setting_of(run: Run) -> Setting:
         epochs=run.epochs,
         edges=run.structure.get("edges") or dict(space.tables),
         operations=run.structure.get("operations") or list(space.operations),
+        strengths=run.structure.get("strengths") or _strength_label(spec),
         classes=run.structure.get("classes") or [],
         plan=run.plan,
         selection=str((spec.get("selection") or {}).get("name", "full")),
@@ -64,10 +79,10 @@ def setting_of(run: Run) -> Setting:
 
 
 def charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
-    """Return every chart of the live tab by name."""
+    """Return every chart of a run by name, but for those of its method alone."""
     epochs, wait = setting.epochs, setting.waiting
     last = points[-1] if points else None
-    return {
+    over_epochs = {
         "accuracy": accuracy.accuracy(
             points, epochs, setting.dataset, table=setting.table_loaded, waiting=wait
         ),
@@ -76,7 +91,7 @@ def charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
         ),
         "losses": accuracy.losses(points, epochs, waiting=wait),
         "remaining": samples.remaining(points, epochs, setting.plan, waiting=wait),
-        "alpha": alpha.heatmap(last, setting.edges, setting.operations, waiting=wait),
+        "parameter-free": parameter_free.parameter_free(points, epochs, waiting=wait),
         "margins": alpha.margins(points, epochs, setting.edges, waiting=wait),
         "magnitudes": magnitudes.magnitudes(
             points, epochs, setting.operations, waiting=wait
@@ -84,8 +99,32 @@ def charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
         "eigenvalue": curvature.eigenvalue(
             points, epochs, setting.eigenvalue_every, waiting=wait
         ),
+    }
+    return {
+        **stages.with_stages(over_epochs, stages.changes(points)),
+        "alpha": alpha.heatmap(last, setting.edges, setting.operations, waiting=wait),
         **set_charts(setting, last, rows.last_events(points), ("T", "V")),
     }
+
+
+def method_charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
+    """Return what the run's method alone tells, by name; empty if it tells nothing."""
+    found = method.charts(points, setting.epochs, setting.edges, setting.operations)
+    over_epochs = {n: f for n, f in found.items() if n != method.IMPORTANCE}
+    return found | stages.with_stages(over_epochs, stages.changes(points))
+
+
+def marks(setting: Setting, point: Point) -> heat.Marks:
+    """Return what the heat maps mark at an epoch."""
+    return heat.marks(point, setting.edges, setting.operations)
+
+
+def _strength_label(spec: Mapping[str, Any]) -> str:
+    """Return what the method calls its strengths; a run that has not started, or one
+    of an older version, has not told it."""
+    name = (spec.get("method") or {}).get("name", "")
+    known = {part.name: part.strength_label for part in methods.all()}
+    return known.get(name, "softmax(alpha)")
 
 
 def set_charts(
@@ -143,23 +182,39 @@ def epoch_messages(
     """Return what the browser needs of each epoch later than ``after``.
 
     ``charts`` holds those charts that cannot be extended and are drawn anew: scores
-    and classes of the sets that were pruned in this epoch, and both sets' classes at
-    the first epoch.  The tiles stand at the last message only.
+    and classes of the sets that were pruned in this epoch, both sets' classes at the
+    first epoch, and what the method tells for the first time.  The tiles stand at the
+    last message only.
     """
-    points = rows.read(run, after)[:most]
+    found = rows.read(run, max(after - 1, 0))
+    known = found.pop(0) if found and found[0]["epoch"] <= after else None
+    points = found[:most]
     if not points:
         return []
     setting = setting_of(run)
     messages = []
-    for point in points:
+    for before, point in zip([known, *points], points, strict=False):
         names = list(point["events"]) if point["epoch"] > 1 else ["T", "V"]
         messages.append(
             {
                 "epoch": point["epoch"],
-                "point": point,
-                "charts": set_charts(setting, point, point["events"], names),
+                "point": {**point, "marks": marks(setting, point)},
+                "charts": set_charts(setting, point, point["events"], names)
+                | _told_first(run, setting, before, point),
                 "tiles": [],
             }
         )
     messages[-1]["tiles"] = tiles_of(run, setting, points[-1])
     return messages
+
+
+def _told_first(
+    run: Run, setting: Setting, before: Point | None, point: Point
+) -> dict[str, Figure]:
+    """Return the method's charts that the epoch before had no values for, up to this
+    epoch."""
+    new = set(method.names(point)) - set(method.names(before))
+    if not new:
+        return {}
+    points = [each for each in rows.read(run) if each["epoch"] <= point["epoch"]]
+    return {n: f for n, f in method_charts(setting, points).items() if n in new}

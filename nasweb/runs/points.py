@@ -74,6 +74,7 @@ def point(
     rows = list(statistics)
     report = record.report or {}
     baseline = baseline_units_an_epoch * record.epoch
+    edges = sum(len(names) for names in space.tables.values())
     architecture = record.architecture
     return {
         **{name: getattr(record, name) for name in _FROM_COLUMNS},
@@ -87,6 +88,10 @@ def point(
             for row in rows
         },
         "events": {row.set: row.event for row in rows if row.event},
+        "method": report.get("method") or {},
+        "skip_edges": record.skips / edges,
+        "free_edges": (report.get("parameter_free") or 0) / edges,
+        "free_magnitude": magnitude_share(record.magnitudes, space.parameter_free),
         "cell": cell(space, record.genotype),
         "cell_without_none": cell(space, report.get("genotype_without_none") or ""),
         "parameters": architecture.parameters if architecture else None,
@@ -124,6 +129,17 @@ def table_values(entry: benchmark.TableEntry) -> dict[str, dict[str, float | Non
             "distance": test.distance if test else None,
         }
     return found
+
+
+def magnitude_share(
+    magnitudes: Mapping[str, float], operations: Iterable[str]
+) -> float | None:
+    """Return which part of the mean strength lies on these operations, 0 to 1; None
+    where strengths may be negative and are so, for then there is no such part."""
+    total = sum(magnitudes.values())
+    if total <= 0 or min(magnitudes.values()) < 0:
+        return None
+    return sum(magnitudes.get(name, 0.0) for name in operations) / total
 
 
 def cell(space: Space, architecture: str) -> Cell:

@@ -150,6 +150,21 @@
     Plotly.extendTraces(element, update, traces);
   }
 
+  // A line across every figure whose layout has templates of that kind.
+  function markAll(kind, x, words) {
+    figures.forEach(function (figure, name) {
+      const shape = figure.layout;
+      const templates = shape.meta && shape.meta[kind];
+      if (!templates) {
+        return;
+      }
+      shape.shapes = (shape.shapes || []).concat(Object.assign({}, templates.line, { x0: x, x1: x }));
+      shape.annotations = (shape.annotations || []).concat(
+        Object.assign({}, templates.words, { x: x, text: words }));
+      draw(name, figure);
+    });
+  }
+
   function grows(figure) {
     return figure.data.some(function (trace) { return trace.meta && trace.meta.field; });
   }
@@ -181,6 +196,7 @@
         }
       });
     },
+    markAll: markAll,
     figure: function (name) { return figures.get(name); },
     read: function (id) {
       const element = document.getElementById(id);

@@ -13,6 +13,7 @@
   let waiting = page.waiting;
   let heard = null;
   let way = "connecting";
+  let stage = page.stage;
 
   function live(name) {
     return document.querySelector('[data-live="' + name + '"]');
@@ -32,12 +33,62 @@
     return found;
   }
 
-  function boxes(entry) {
-    const template = charts.figure("alpha").layout.meta.box;
-    return entry.cell.map(function (edge, row) {
-      const column = page.columns.indexOf(edge[2]);
-      return Object.assign({}, template, { x0: column - 0.5, x1: column + 0.5, y0: row - 0.5, y1: row + 0.5 });
+  // The marks of an epoch as shapes, as nasweb/figures/heat.py makes them.
+  function shapesOf(marked, templates, columns) {
+    function shape(kind, row, first, last) {
+      const corners = { x0: first - 0.5, x1: last + 0.5, y0: row - 0.5, y1: row + 0.5 };
+      return Object.assign({}, templates[kind], corners);
+    }
+    const found = [];
+    marked.gone.forEach(function (at) {
+      found.push(shape("gone", at[0], at[1], at[1]), shape("stroke", at[0], at[1], at[1]));
     });
+    marked.decided.forEach(function (at) {
+      found.push(shape("decided", at[0], 0, columns - 1));
+    });
+    return found.concat(framed(marked.taken, templates));
+  }
+
+  function framed(fields, templates) {
+    return fields.map(function (at) {
+      const corners = { x0: at[1] - 0.5, x1: at[1] + 0.5, y0: at[0] - 0.5, y1: at[0] + 0.5 };
+      return Object.assign({}, templates.taken, corners);
+    });
+  }
+
+  // What the hover adds to a value: out of reach, or since when the edge is decided.
+  function wordsOf(entry, rows, columns) {
+    const words = Array.from({ length: rows }, function () { return Array(columns).fill(""); });
+    entry.marks.gone.forEach(function (at) {
+      words[at[0]][at[1]] = "<br>this edge may take it no more";
+    });
+    entry.marks.decided.forEach(function (at) {
+      const since = decidedSince(entry, at);
+      words[at[0]] = words[at[0]].map(function (word, column) {
+        return column === at[1] ? "<br>decided at epoch " + since : word;
+      });
+    });
+    return words;
+  }
+
+  // The first of the epochs without a gap before this one in which the edge is decided.
+  function decidedSince(entry, at) {
+    let first = entry.epoch;
+    for (let place = history.indexOf(entry); place >= 0; place -= 1) {
+      const same = history[place].marks.decided.some(function (other) {
+        return other[0] === at[0] && other[1] === at[1];
+      });
+      if (!same) {
+        break;
+      }
+      first = history[place].epoch;
+    }
+    return first;
+  }
+
+  function noteOf(marked, words) {
+    const said = ["taken", "gone", "decided"].filter(function (kind) { return marked[kind].length; });
+    return said.concat(["scale"]).map(function (kind) { return words[kind]; }).join(" · ");
   }
 
   function showEpoch(epoch) {
@@ -46,13 +97,34 @@
       return;
     }
     const figure = charts.figure("alpha");
-    figure.data[0].z = [].concat.apply([], Object.values(entry.strengths));
-    figure.layout.shapes = boxes(entry);
+    const trace = figure.data[0];
+    trace.z = [].concat.apply([], Object.values(entry.strengths));
+    trace.customdata = wordsOf(entry, trace.z.length, page.columns.length);
+    figure.layout.shapes = shapesOf(entry.marks, figure.layout.meta.marks, page.columns.length);
+    figure.note = noteOf(entry.marks, figure.layout.meta.words);
     figure.empty = "";
     charts.draw("alpha", figure);
+    showImportance(entry);
     showCell(entry);
     document.getElementById("epoch-shown").textContent = entry.epoch;
     slider.setAttribute("aria-valuetext", "epoch " + entry.epoch);
+  }
+
+  function showImportance(entry) {
+    const figure = charts.figure("importance");
+    if (!figure) {
+      return;
+    }
+    const tables = entry.method.importance;
+    if (tables) {
+      const rows = [].concat.apply([], Object.values(tables));
+      figure.data[0].z = rows.map(function (row) {
+        return row.map(function (value) { return value === null ? null : 100 * value; });
+      });
+      figure.layout.shapes = framed(entry.marks.missed, figure.layout.meta.marks);
+    }
+    figure.empty = tables ? "" : figure.layout.meta.empty;
+    charts.draw("importance", figure);
   }
 
   function showCell(entry) {
@@ -92,8 +164,13 @@
     }
     charts.extendAll(message.point);
     Object.keys(message.charts).forEach(function (name) {
-      charts.draw(name, message.charts[name]);
+      const figure = message.charts[name];
+      if (figure.card && !document.querySelector('[data-chart="' + name + '"]')) {
+        addCard(name, figure.card);
+      }
+      charts.draw(name, figure);
     });
+    takeStage(message.point);
     if (slider) {
       history.push(message.point);
       slider.disabled = false;
@@ -102,6 +179,34 @@
         slider.value = message.epoch;
         showEpoch(message.epoch);
       }
+    }
+  }
+
+  // A chart of what the method tells for the first time.
+  function addCard(name, card) {
+    const place = document.getElementById("method-charts");
+    if (!place) {
+      return;
+    }
+    const added = document.getElementById("method-card").content.cloneNode(true);
+    added.querySelector("section").setAttribute("aria-labelledby", "title-" + name);
+    added.querySelector("h2").id = "title-" + name;
+    added.querySelector("h2").textContent = card.title;
+    added.querySelector(".card-note").textContent = card.note;
+    added.querySelector("[data-chart]").dataset.chart = name;
+    added.querySelector("[data-chart]").setAttribute("aria-label", card.title + ": " + card.note);
+    added.querySelector("[data-empty]").dataset.empty = name;
+    place.appendChild(added);
+    place.hidden = false;
+  }
+
+  function takeStage(point) {
+    const now = point.method.stage;
+    if (now !== null && now !== undefined && now !== stage) {
+      if (stage !== null) {
+        charts.markAll("stage", point.epoch - 0.5, "stage " + now);
+      }
+      stage = now;
     }
   }
 
