@@ -12,6 +12,7 @@ from ..batch import Batch, Level, SetName, StepResult
 from ..events import MethodReport, Progress
 from ..problems import Problem
 from ..registry import Options, Part
+from ..sampling import encoded, uniform
 from .run import Search
 from .space import ActiveOperations, EdgeTerms, Tables, allowed_only
 
@@ -27,12 +28,23 @@ class PlannedMethod(Part):
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """By section of the spec, what its paper sets otherwise than the recipe; whoever
     writes a spec overrides it."""
+    strength_label: ClassVar[str] = "softmax(alpha)"
+    """What the numbers of ``strengths`` are, as the heatmap's title says it: where a
+    method uses no softmax, ``alpha, no softmax``."""
+    ignores: ClassVar[frozenset[str]] = frozenset()
+    """Parts and sections of the spec that the method does not read; forms hide them."""
 
     @classmethod
     def streams(cls, options: Any) -> DataStreams:
         """``split``: T and V are disjoint; ``whole``: both streams draw from all
         training images; ``single``: there is T alone, all training images."""
         return "split"
+
+    @classmethod
+    def partial_channels(cls, options: Any) -> int:
+        """Return K: the operations of the supernet that a search begins with see one
+        channel in K (PC-DARTS); 1: all of them."""
+        return 1
 
     @classmethod
     def step_cost(cls, options: Any) -> Mapping[Level, float]:
@@ -53,6 +65,12 @@ class PlannedMethod(Part):
         if cls.streams(spec.method) == "single":
             return False
         return epoch > spec.training.warmup_epochs
+
+    @classmethod
+    def starts_stage(cls, spec: SearchSpec, epoch: int) -> bool:
+        """Say whether ``start_epoch`` brings another supernet in this epoch; windows
+        of measurements begin anew there."""
+        return False
 
     @classmethod
     def batch_size(cls, spec: SearchSpec, epoch: int) -> int:
@@ -78,14 +96,11 @@ class Method(PlannedMethod, ABC):
     capturable: ClassVar[bool] = False
     """Whether its half-steps may be recorded as CUDA graphs: the same tensors and the
     same operations at every step, nothing drawn inside a loss."""
-    strength_label: ClassVar[str] = "softmax(alpha)"
-    """What the numbers of ``strengths`` are, as the heatmap's title says it: where a
-    method uses no softmax, ``alpha, no softmax``."""
     gradient_based: ClassVar[bool] = True
     """Whether alpha follows a gradient of the loss, so that it has a Hessian."""
     sampled_paths: ClassVar[int] = 0
-    """For weights that only ever trained on single architectures: over how many random
-    ones the accuracy of the supernet is a mean.  0: that of the mixture."""
+    """For weights that only ever trained on single architectures: over how many of
+    ``sample`` the accuracy of the supernet is a mean.  0: that of the mixture."""
 
     def __init__(self, options: Options, search: Search) -> None:
         self.options = options
@@ -151,6 +166,23 @@ class Method(PlannedMethod, ABC):
         """Return what the heatmap shows and arg max reads, (R, O), detached."""
         with torch.no_grad():
             return self.relaxation(self.alpha())
+
+    def sample(self, generator: torch.Generator) -> str:
+        """Return an architecture as the weights meet them, drawn from a CPU generator:
+        evenly from what the space allows, unless the method knows better."""
+        space = self.search.space
+        return encoded(space, uniform(space, generator))
+
+    def candidates(self, count: int, generator: torch.Generator) -> list[str]:
+        """Return up to ``count`` architectures among which a derivation may look for
+        the best: drawn by ``sample``, unless the method knows better."""
+        return [self.sample(generator) for _ in range(count)]
+
+    def preferences(self, strengths: Tables) -> Tables:
+        """Return what arg max reads, (R, O), of strengths in which -inf marks what
+        may not be chosen: the same, unless the paper limits the choice (P-DARTS: so
+        many identities at most)."""
+        return strengths
 
     def report(self) -> MethodReport:
         """Return what this method alone can show of the epoch that has ended."""

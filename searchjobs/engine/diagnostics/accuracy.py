@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..contracts import Batch, Search, allowed_only
+from ..contracts import Batch, Search
 from ..seeding import Streams
 from .statistics import batch_statistics
 
@@ -47,17 +47,11 @@ def inherited_accuracy(search: Search, probe: list[Batch], architecture: str) ->
 
 
 def _random_paths(search: Search, count: int) -> Iterator[str]:
-    """Yield the same architectures at every epoch of every run of a split seed, drawn
-    evenly from what the space allows at present."""
+    """Yield architectures as the method draws them, by the same noise at every epoch of
+    every run of a split seed: the curve shows the model and not the draw."""
     generator = Streams(search.spec.split.seed)["paths"]
-    space = search.space
     for _ in range(count):
-        choice = {}
-        for name, rows in space.tables.items():
-            keys = torch.rand(len(rows), len(space.columns(name)), generator=generator)
-            best = allowed_only(keys, space.allowed(name)).argmax(-1)
-            choice[name] = [space.columns(name)[i] for i in best.tolist()]
-        yield space.encode(choice)
+        yield search.method.sample(generator)
 
 
 def _evaluate(
