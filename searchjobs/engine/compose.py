@@ -34,7 +34,8 @@ def compose(spec: SearchSpec) -> Search:
     streams = Streams(spec.seed, device)
     space = spaces.get(spec.space.name)(spec.space)
     classes = len(images.classes)
-    supernet = space.supernet(classes, streams["weights"])
+    partial = methods.get(spec.method.name).partial_channels(spec.method)
+    supernet = space.supernet(classes, streams["weights"], partial=partial)
     supernet = supernet.to(device, spec.compute.dtype)
     supernet.use_backend(spec.compute.backend)
     search = Search(

@@ -28,12 +28,12 @@ class EdgeTerms:
     Attributes:
         constant: per table (R,), a number added to every element of what the edge
             brings (GDAS: operations that were not drawn, as if they gave ones).
-        bypass: per table (R,), the weight of the channels that pass the operations by
-            in a supernet of partial channels (PC-DARTS).
+        scale: per table (R,), what all that the edge brings is multiplied by: its
+            weighted operations and the channels that pass them by (PC-DARTS).
     """
 
     constant: Tables = field(default_factory=dict)
-    bypass: Tables = field(default_factory=dict)
+    scale: Tables = field(default_factory=dict)
 
 
 class Supernet(nn.Module):
@@ -105,6 +105,12 @@ class Space(Part, ABC):
         """Return the names of the columns of one table: the operations, except in a
         table that chooses something else (NAS-Bench-1Shot1: parents of a node)."""
         return self.operations
+
+    def targets(self, table: str) -> tuple[int, ...]:
+        """Return the node that each row of a table leads into; rows of one node are
+        the edges that it sums up.  In a chain every row leads into a node of its own.
+        """
+        return tuple(range(len(self.tables[table])))
 
     def allowed(self, table: str) -> Tensor | None:
         """Return which columns each row may take, bool (R, O) on the CPU; None: all.

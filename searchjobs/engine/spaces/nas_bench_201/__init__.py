@@ -89,6 +89,9 @@ class NasBench201(Space):
     def operations(self) -> tuple[str, ...]:
         return OPERATIONS
 
+    def targets(self, table: str) -> tuple[int, ...]:
+        return tuple(target for target, _ in encoding.EDGES)
+
     @property
     def parameter_free(self) -> frozenset[str]:
         return frozenset(OPERATIONS) - frozenset(CONVOLUTIONS)

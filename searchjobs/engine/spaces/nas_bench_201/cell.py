@@ -78,7 +78,7 @@ def prepare(
 ) -> Stage:
     """Spread a table (R, O) for cells that see maps like ``x`` (B, C, H, W).
 
-    ``constant`` and ``bypass`` are (R,), a number a row (see ``EdgeTerms``).
+    ``constant`` and ``bypass`` are (R,), a number a row (see ``Stage``).
     """
     channels = x.shape[1] // partial
     wide = edge_weights.unsqueeze(-1).expand(-1, -1, channels).contiguous()

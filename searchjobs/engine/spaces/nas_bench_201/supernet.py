@@ -87,10 +87,10 @@ class NasBench201Supernet(Supernet):
             active: the operations to run on each row; the others count as weight 0.
             terms: what edges add beside their operations.
         """
-        table = edge_weights[TABLE]
+        table, terms = edge_weights[TABLE], terms or EdgeTerms()
         plan = EVERYTHING if active is None else _plan(active)
         spread = self._spreader(table, terms)
-        plainly = terms is None and self.skip_dropout == 0 and self._partial == 1
+        plainly = not terms.constant and self.skip_dropout == 0 and self._partial == 1
         run_cell = self._run_cell_for(images, plan) if plainly else eager_cell
         numbers = images.numel() // images.shape[1] * self._channels
         if images.device.type == "cpu" and numbers >= CHANNELS_LAST_FROM:
@@ -105,18 +105,18 @@ class NasBench201Supernet(Supernet):
                 stage = spread(x)
         return self.head(x)
 
-    def _spreader(
-        self, table: Tensor, terms: EdgeTerms | None
-    ) -> Callable[[Tensor], Stage]:
+    def _spreader(self, table: Tensor, terms: EdgeTerms) -> Callable[[Tensor], Stage]:
         """Return ``prepare`` with all that does not depend on the stage."""
-        terms = terms or EdgeTerms()
+        scale = terms.scale.get(TABLE)
+        if scale is not None:
+            table = table * scale.unsqueeze(-1)
         dropping = self.skip_dropout > 0 and self.training and self.noise is not None
         return functools.partial(
             prepare,
             table,
             partial=self._partial,
             constant=terms.constant.get(TABLE),
-            bypass=terms.bypass.get(TABLE),
+            bypass=scale,
             drop=self._drop if dropping else None,
         )
 
