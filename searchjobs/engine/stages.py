@@ -1,0 +1,72 @@
+"""Searches in stages: which epochs belong to which, and what rows keep between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .contracts import Space
+
+
+class Stage(NamedTuple):
+    """Consecutive epochs of a search; numbers and epochs count from 1.
+
+    Attributes:
+        number: which stage.
+        first: its first epoch.
+        last: its last epoch.
+    """
+
+    number: int
+    first: int
+    last: int
+
+    @property
+    def epochs(self) -> int:
+        return self.last - self.first + 1
+
+
+def equal_stages(epochs: int, count: int, *, after: int = 0) -> list[Stage]:
+    """Divide the epochs that follow epoch ``after``, up to ``epochs``, into ``count``
+    stages whose lengths differ by one at most."""
+    length = epochs - after
+    return [
+        Stage(
+            number + 1,
+            after + number * length // count + 1,
+            after + (number + 1) * length // count,
+        )
+        for number in range(count)
+    ]
+
+
+def stage_of(stages: Sequence[Stage], epoch: int) -> Stage | None:
+    """Return the stage that an epoch lies in, None outside of all."""
+    return next((s for s in stages if s.first <= epoch <= s.last), None)
+
+
+def candidates(space: Space, table: str) -> Tensor:
+    """Return which columns each row of a table may take, bool (R, O) on the CPU."""
+    allowed = space.allowed(table)
+    if allowed is not None:
+        return allowed
+    shape = len(space.tables[table]), len(space.columns(table))
+    return torch.ones(shape, dtype=torch.bool)
+
+
+def keep_first(ranking: Sequence[Sequence[int]], count: int, columns: int) -> Tensor:
+    """Return bool (R, columns) that marks the first ``count`` operations of each
+    row's ranking."""
+    kept = torch.zeros(len(ranking), columns, dtype=torch.bool)
+    for row, order in enumerate(ranking):
+        kept[row, list(order[:count])] = True
+    return kept
+
+
+def falls(operations: Sequence[int]) -> bool:
+    """Say whether numbers of operations, one a stage, fall and leave a choice."""
+    pairs = zip(operations, operations[1:], strict=False)
+    return bool(operations) and operations[-1] >= 2 and all(a > b for a, b in pairs)
