@@ -150,7 +150,7 @@ class RemovalTest:
         """Add one batch to the sums; nothing here waits for the device."""
         search, parallel = self._search, self._search.parallel
         batch = search.data.batch(ids)
-        weights = search.method.strengths()
+        weights = search.method.mixture()
         terms = search.method.edge_terms()
         found = torch.zeros_like(self._sums)
         with batch_statistics(search.supernet):

@@ -167,6 +167,11 @@ class Method(PlannedMethod, ABC):
         with torch.no_grad():
             return self.relaxation(self.alpha())
 
+    def mixture(self) -> Tables:
+        """Return the edge weights (R, O), detached, at which the accuracy of the
+        supernet is measured: the strengths, unless edges carry more (DARTS-)."""
+        return self.strengths()
+
     def sample(self, generator: torch.Generator) -> str:
         """Return an architecture as the weights meet them, drawn from a CPU generator:
         evenly from what the space allows, unless the method knows better."""

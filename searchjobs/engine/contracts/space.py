@@ -152,6 +152,18 @@ class Space(Part, ABC):
     def parameter_free(self) -> frozenset[str]:
         """Those of the operations that hold no weights."""
 
+    @property
+    def identity(self) -> str | None:
+        """The operation that gives every edge back what comes in, unchanged; None
+        where there is no such thing (DARTS: edges that halve the map)."""
+        return None
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Those of the operations that bring nothing (``none``): without one of them,
+        every output is the same to the last bit."""
+        return frozenset()
+
     @abstractmethod
     def supernet(
         self, classes: int, generator: torch.Generator, *, partial: int = 1

@@ -15,13 +15,10 @@ from ..selection.class_limit import balance
 from . import tables
 from .accuracy import inherited_accuracy, probe_batches, supernet_accuracy
 from .eigenvalue import dominant_eigenvalues
+from .tables import NONE, SKIP
 
 if TYPE_CHECKING:
     from ..totals import Totals
-
-#: The operation that a second genotype leaves out (methods spec 15.1).
-NONE = "none"
-SKIP = "skip_connect"
 
 
 class Probe:
@@ -50,7 +47,7 @@ def epoch_report(
     started = time.perf_counter()
     spec, space, method = search.spec, search.space, search.method
     strengths = tables.on_cpu(method.strengths())
-    found = tables.genotype(space, strengths)
+    found = tables.genotype(space, strengths, prefer=method.preferences)
     choice = space.decode(found)
     valid_loss, valid_accuracy = supernet_accuracy(search, probe.batches)
     inherited = inherited_accuracy(search, probe.batches, found)
@@ -70,7 +67,9 @@ def epoch_report(
         strengths=tables.as_lists(strengths),
         magnitudes=tables.magnitudes(space, strengths),
         genotype=found,
-        genotype_without_none=tables.genotype(space, strengths, without=NONE),
+        genotype_without_none=tables.genotype(
+            space, strengths, without=NONE, prefer=method.preferences
+        ),
         connected=space.connected(found),
         skips=tables.count(choice, SKIP),
         nones=tables.count(choice, NONE),

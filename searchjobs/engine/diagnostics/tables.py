@@ -5,25 +5,41 @@ Methods spec sections 5.4, 7 and 15.  Tables are (R, O) on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from ..contracts import Space, Tables, allowed_only
 
+#: The operation that a second genotype leaves out (methods spec 15.1).
+NONE = "none"
+#: The identity, whose number tells a collapse (DARTS+).
+SKIP = "skip_connect"
 
-def genotype(space: Space, strengths: Tables, *, without: str | None = None) -> str:
+
+def genotype(
+    space: Space,
+    strengths: Tables,
+    *,
+    without: str | None = None,
+    prefer: Callable[[Tables], Tables] | None = None,
+) -> str:
     """Return the arg max of every row as the space's own string, leaving out the
-    operation named ``without``."""
-    choice = {}
+    operation named ``without``; ``prefer`` is ``Method.preferences``."""
+    masked = {}
     for name, table in strengths.items():
         columns = space.columns(name)
-        masked = allowed_only(table, space.allowed(name)).clone()
+        masked[name] = allowed_only(table, space.allowed(name)).clone()
         if without in columns:
-            masked[:, columns.index(without)] = -torch.inf
-        choice[name] = [columns[i] for i in masked.argmax(-1).tolist()]
-    return space.encode(choice)
+            masked[name][:, columns.index(without)] = -torch.inf
+    preferred = prefer(masked) if prefer else masked
+    return space.encode(
+        {
+            name: [space.columns(name)[i] for i in table.argmax(-1).tolist()]
+            for name, table in preferred.items()
+        }
+    )
 
 
 def magnitudes(space: Space, strengths: Tables) -> dict[str, float]:

@@ -96,6 +96,14 @@ class NasBench201(Space):
     def parameter_free(self) -> frozenset[str]:
         return frozenset(OPERATIONS) - frozenset(CONVOLUTIONS)
 
+    @property
+    def identity(self) -> str:
+        return "skip_connect"
+
+    @property
+    def silent(self) -> frozenset[str]:
+        return frozenset({"none"})
+
     def supernet(
         self, classes: int, generator: torch.Generator, *, partial: int = 1
     ) -> NasBench201Supernet:
