@@ -21,7 +21,9 @@ NAMES = [part.name for part in methods.all() if issubclass(part, Method)]
 
 
 #: Options without which four epochs are too few for a method.
-SHORT: dict[str, dict[str, Any]] = {}
+SHORT: dict[str, dict[str, Any]] = {
+    "sgas": {"warmup": 20},
+}
 
 
 def short(name: str, **changes: Any) -> SearchSpec:
