@@ -22,7 +22,8 @@ from .shared_norm import share_norms
 class Curvature:
     """The gradient of one loss on one batch, ready to be differentiated again.
 
-    Holds the graph of forward and backward as long as it lives.  Every process of a
+    Holds the graph of forward and backward as long as it lives; until then nothing may
+    change the weights or the running statistics of batch norms.  Every process of a
     search must make one, and ask it for the same products in the same order.
 
     Args:

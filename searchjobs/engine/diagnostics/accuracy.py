@@ -59,7 +59,7 @@ def _evaluate(
 ) -> tuple[float, float]:
     supernet, terms = search.supernet, search.method.edge_terms()
     if architecture is None:
-        weights, active = search.method.strengths(), search.space.active()
+        weights, active = search.method.mixture(), search.space.active()
     else:
         weights = {
             name: table.to(search.device, probe[0].images.dtype)

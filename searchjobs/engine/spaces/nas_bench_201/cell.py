@@ -138,6 +138,11 @@ class EdgeConvolution(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels) if tracked else None)
         self.register_buffer("running_var", torch.ones(channels) if tracked else None)
 
+    @property
+    def uses_batch_statistics(self) -> bool:
+        """Say whether the norm needs the whole batch, and not running statistics."""
+        return self.training or self.running_mean is None
+
     def forward(self, rectified: Tensor, scale: Tensor) -> Tensor:
         """Return the operation's output times its edge weight ``scale`` (C,)."""
         return normalise(*self.convolved(rectified, scale), self.training)
@@ -229,9 +234,10 @@ class SearchCell(nn.Module):
             for row in rows:
                 if plan[row][operation]:
                     rectified = relu(x) if rectified is None else rectified
-                    edge, scale = edges[row], stage.wide[row][operation]
-                    if is_active():
-                        found = cast(EdgeConvolution, edge).convolved(rectified, scale)
+                    edge = cast(EdgeConvolution, edges[row])
+                    scale = stage.wide[row][operation]
+                    if is_active() and edge.uses_batch_statistics:
+                        found = edge.convolved(rectified, scale)
                         shared.append((row, Norm(*found)))
                     else:
                         _put(nodes, row, edge(rectified, scale))
