@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from nasweb import spec_form
 from nasweb.spec_form import Values
+from searchjobs.engine.methods import FAMILIES
 from searchjobs.engine.problems import Problem
 from searchjobs.engine.spec import PARTS, SearchSpec
 
@@ -22,8 +23,12 @@ BUTTONS = frozenset({"space", "selection"})
 
 @dataclass(frozen=True)
 class Option:
+    """One of the values of a choice; ``group`` heads those that stand together."""
+
     value: str
     label: str
+    group: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,11 +163,25 @@ def _choice(section: str, values: Values, errors: dict[str, list[str]]) -> Field
         kind="buttons" if section in BUTTONS else "select",
         value=values[path],
         help=f"{part.summary} Source: {part.source}" if part else "",
-        options=tuple(Option(p.name, p.label) for p in PARTS[section].all()),
+        options=_parts(section),
         decisive=True,
         wide=section in BUTTONS,
         errors=tuple(errors.get(path, ())),
     )
+
+
+def _parts(section: str) -> tuple[Option, ...]:
+    """Return the parts to choose from; those of a family stand together, the families
+    in our order, then the rest."""
+    found = [
+        Option(part.name, part.label, part.family, part.summary)
+        for part in PARTS[section].all()
+    ]
+    if not any(each.group for each in found):
+        return tuple(found)
+    families = list(dict.fromkeys([*FAMILIES, *(each.group for each in found)]))
+    found.sort(key=lambda each: (families.index(each.group), each.label))
+    return tuple(found)
 
 
 def _setting(

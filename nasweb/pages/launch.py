@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from django.contrib import messages
@@ -19,7 +20,7 @@ from nasweb.spec_form import Values
 from searchjobs import launch as launching
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import Problem, SpecError
-from searchjobs.engine.recipes import all_recipes, recipe
+from searchjobs.engine.recipes import Recipe, all_recipes, recipe
 from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.engine.validation import validate
@@ -28,6 +29,8 @@ from searchjobs.permissions import can_hurry, can_launch, visible
 
 #: Fields of the form that are no part of the spec.
 ABOUT = ("name", "seeds", "queue", "priority", "tags", "notes")
+#: Presets that stand beside the heading; the others are folded away.
+FIRST_PRESETS = 5
 
 
 @dataclass
@@ -141,13 +144,26 @@ def _first_draft(request: HttpRequest) -> Draft:
             "notes": cloned.notes,
         }
         return Draft(spec_form.from_spec(spec), _about(about))
-    presets = all_recipes()
-    preset = recipe(request.GET.get("preset", presets[0].name))
-    if preset is None:
-        raise Http404("There is no preset of this name.")
+    preset = _preset(request)
     spec = validate(preset.spec, check_data=False)
     seeds = ", ".join(str(seed) for seed in preset.seeds)
     return Draft(spec_form.from_spec(spec), _about({"seeds": seeds}))
+
+
+def _preset(request: HttpRequest) -> Recipe:
+    """Return the preset that the address names, the first one if it names none."""
+    preset = recipe(request.GET.get("preset", all_recipes()[0].name))
+    if preset is None:
+        raise Http404("There is no preset of this name.")
+    return preset
+
+
+def by_group(presets: Iterable[Recipe]) -> dict[str, list[Recipe]]:
+    """Return the presets under their headings, in the order given."""
+    found: dict[str, list[Recipe]] = {}
+    for preset in presets:
+        found.setdefault(preset.group, []).append(preset)
+    return found
 
 
 def _about(given: Mapping[str, str]) -> dict[str, str]:
@@ -202,13 +218,16 @@ def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
 
 
 def _page(request: HttpRequest, team: Team, draft: Draft) -> HttpResponse:
+    cloned = "from" in request.GET
     context = {
         **_form_context(draft, _priorities(request, team)),
         **_preview_context(request, draft),
         "team": team,
         "presets": all_recipes(),
-        "preset": request.GET.get("preset", all_recipes()[0].name),
-        "cloned": "from" in request.GET,
+        "first_presets": FIRST_PRESETS,
+        "groups": by_group(all_recipes()),
+        "preset": None if cloned else _preset(request),
+        "cloned": cloned,
     }
     return render(request, "launch/new.html", context)
 
@@ -286,15 +305,34 @@ def _preview_context(request: HttpRequest, draft: Draft) -> dict[str, Any]:
             "faults": [problem.sentence for problem in error.problems],
             "seed_count": len(seeds),
         }
+    frozen = _frozen(planned.architecture_steps)
     return {
         "plan": planned,
         "chart": chart(planned),
         "final": {name: counts[-1] for name, counts in planned.remaining.items()},
         "final_share": _share_left(planned.remaining, planned.sizes),
         "steps": sum(planned.weight_steps) + sum(planned.architecture_steps),
+        "weight_steps": sum(planned.weight_steps),
+        "architecture_steps": sum(planned.architecture_steps),
+        "frozen": ", ".join(frozen),
+        "frozen_epochs": planned.architecture_steps.count(0),
         "expected": estimates.seconds(request.user, spec, planned),
         "seed_count": len(seeds),
     }
+
+
+def _frozen(steps: Sequence[int]) -> list[str]:
+    """Return the epochs without architecture steps as ranges: ``1 to 10``; none of
+    them if the method never makes such steps."""
+    if not any(steps):
+        return []
+    found = []
+    for idle, members in groupby(enumerate(steps, start=1), lambda each: not each[1]):
+        epochs = [epoch for epoch, _ in members]
+        if idle:
+            single = len(epochs) == 1
+            found.append(str(epochs[0]) if single else f"{epochs[0]} to {epochs[-1]}")
+    return found
 
 
 def _suggested_name(values: Values) -> str:

@@ -205,12 +205,14 @@ class Training(Section):
         "and alpha falls from 0.025 to 0.001. values: only the first values do, the "
         "cosine stays with the weights; its end is lowered with it, because an end of "
         "0.001 above a start of 3e-4 would let the rate rise.",
+        advanced=False,
     )
     warmup_epochs: int = setting(
         0,
         "Warm-up",
         "First epochs in which only the weights are trained and alpha stands still.",
         unit="epochs",
+        advanced=False,
         ge=0,
         le=5000,
     )

@@ -33,6 +33,24 @@
     launching = false;
   });
 
+  // Presets: keep those that have every word of the filter.
+  const filter = document.getElementById("preset-filter");
+  filter.addEventListener("input", function () {
+    const words = filter.value.toLowerCase().split(/\s+/);
+    let left = 0;
+    document.querySelectorAll("[data-presets]").forEach(function (group) {
+      let shown = 0;
+      group.querySelectorAll("[data-preset]").forEach(function (line) {
+        const text = line.dataset.preset.toLowerCase();
+        line.hidden = !words.every(function (word) { return text.includes(word); });
+        shown += line.hidden ? 0 : 1;
+      });
+      group.hidden = !shown;
+      left += shown;
+    });
+    document.getElementById("presets-none").hidden = left > 0;
+  });
+
   const faults = document.getElementById("faults");
   if (faults) {
     faults.focus();

@@ -30,6 +30,7 @@ class Darts(Alternating):
         "connections."
     )
     source = "Liu, Simonyan, Yang, DARTS, ICLR 2019, Eq. 2 to 5 with xi = 0."
+    family = "Gradient of alpha"
     Options = DartsOptions
     capturable = True
 
