@@ -34,7 +34,7 @@ class Jury:
             decision = rule.observe(report)
             if rule.options.watch:
                 decision = replace(decision, stop=False)
-            if decision.stop or decision.epoch is not None:
+            if decision != Decision():
                 named = decision.epoch or report.epoch
                 self._said[number] = replace(decision, epoch=named)
                 yield StopSuggested(

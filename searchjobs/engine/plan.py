@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from .contracts import SetName, derivations, methods, selections, stopping_rules
+from .contracts import (
+    SetName,
+    StoppingOptions,
+    derivations,
+    methods,
+    selections,
+    stopping_rules,
+)
 from .data.source import DataError, Summary, sources
 from .data.split import split_sizes
 from .events import Plan
@@ -97,10 +105,21 @@ def data_problems(spec: SearchSpec) -> list[Problem]:
     selection = selections.get(spec.selection.name)
     problems += selection.problems(spec.selection, spec, sizes)
     problems += methods.get(spec.method.name).problems(spec, sizes)
-    for options in spec.stopping:
-        problems += stopping_rules.get(options.name).problems(options, spec)
+    for number, options in enumerate(spec.stopping):
+        for problem in stopping_rules.get(options.name).problems(options, spec):
+            problems.append(_at_rule(problem, number, options))
     derivation = derivations.get(spec.derivation.name)
     return problems + derivation.problems(spec.derivation, spec)
+
+
+def _at_rule(problem: Problem, number: int, options: StoppingOptions) -> Problem:
+    """Return a problem of a rule at the place that this rule has in the spec."""
+    place = f"stopping.{number}"
+    if problem.field == "":
+        return replace(problem, field=place)
+    if problem.field in type(options).model_fields:
+        return replace(problem, field=f"{place}.{problem.field}")
+    return problem
 
 
 def _look(spec: SearchSpec) -> Summary:

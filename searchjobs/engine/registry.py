@@ -25,14 +25,18 @@ def setting(
     *,
     unit: str = "",
     advanced: bool = True,
+    names: str = "",
     **limits: Any,
 ) -> Any:
-    """A field with all that the form shows of it."""
+    """A field with all that the form shows of it.
+
+    ``names="operations"``: the value is one of the operations of the search space.
+    """
     return Field(
         default,
         title=title,
         description=help,
-        json_schema_extra={"unit": unit, "advanced": advanced},
+        json_schema_extra={"unit": unit, "advanced": advanced, "names": names},
         **limits,
     )
 

@@ -23,7 +23,8 @@ class Decision:
     ``stop`` ends the search, unless the rule only watches; ``epoch`` names the epoch
     whose architecture counts (None: the present one); ``reason`` is a sentence for the
     page.  Of several rules that act, the first that stops counts, at the last epoch
-    else the first that names an epoch.
+    else the first that names an epoch.  A rule that neither stops nor names an epoch
+    but gives a reason is told too: it has found nothing, and why.
     """
 
     stop: bool = False
@@ -46,7 +47,7 @@ class StoppingOptions(Options):
 class StoppingRule(Part, ABC):
     """When to stop, and to which epoch to roll back.
 
-    The search hears a rule until it has named an epoch once.
+    The search hears a rule until it has said something once.
     """
 
     Options: ClassVar[type[StoppingOptions]]
@@ -62,7 +63,8 @@ class StoppingRule(Part, ABC):
 
     @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
-        """Return what keeps the rule from working in this spec, as sentences."""
+        """Return what keeps the rule from working in this spec, as sentences, each at
+        an option of the rule, at another section (dotted) or at the rule (empty)."""
         return []
 
     @abstractmethod
