@@ -38,6 +38,11 @@ class Step:
     """Cost against the same search without pruning up to the same epoch."""
     skips: int
     genotype: str
+    edges: int = 0
+    parameter_free: int = 0
+    """Edges that take an operation without weights: skip, pool or none."""
+    free_magnitude: float | None = None
+    """Share of the strength that lies on such operations, per cent."""
     table: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     def at(self, axis: str) -> float:
@@ -180,6 +185,8 @@ def summary(group: Group, step_of: Callable[[Member], Step | None]) -> dict[str,
         "supernet": spread(step.supernet for step in steps),
         "inherited": spread(step.inherited for step in steps),
         "skips": spread(float(step.skips) for step in steps),
+        "parameter_free": spread(float(step.parameter_free) for step in steps),
+        "collapsed": sum(0 < step.edges <= step.parameter_free for step in steps),
         "table": {
             name: {
                 split: spread(step.table.get(name, {}).get(split) for step in steps)

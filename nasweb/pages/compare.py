@@ -34,6 +34,7 @@ from nasweb.figures import compare as figures
 from nasweb.runs import points as rows
 from nasweb.runs.spec_view import differences, ordered
 from searchjobs import benchmark
+from searchjobs.engine.contracts import Space
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
 from searchjobs.permissions import visible
 
@@ -52,6 +53,7 @@ _CSV_COLUMNS = (
     "inherited_valid",
     "remaining",
     "skips",
+    "parameter_free",
     "genotype",
 )
 
@@ -167,8 +169,9 @@ def _members(runs: Sequence[Run]) -> dict[int, Member]:
     for run in runs:
         size = sum((run.plan or {}).get("sizes", {}).values())
         table = tables[rows.space_name(run)]
+        space = benchmark.space_named(rows.space_name(run))
         steps = [
-            _step(run, record, left.get((run.pk, record.epoch)), size, table)
+            _step(run, record, space, left.get((run.pk, record.epoch)), size, table)
             for record in sorted(records[run.pk], key=lambda record: record.epoch)
         ]
         found[run.pk] = _member(run, steps)
@@ -176,9 +179,16 @@ def _members(runs: Sequence[Run]) -> dict[int, Member]:
 
 
 def _step(
-    run: Run, record: EpochRecord, left: int | None, size: int, table: dict[str, Any]
+    run: Run,
+    record: EpochRecord,
+    space: Space,
+    left: int | None,
+    size: int,
+    table: dict[str, Any],
 ) -> Step:
     baseline = run.baseline_units * record.epoch / run.epochs
+    cell = rows.cell(space, record.genotype)
+    free = rows.magnitude_share(record.magnitudes, space.parameter_free)
 
     def per_cent(share: float | None) -> float | None:
         return None if share is None else 100 * share
@@ -193,6 +203,9 @@ def _step(
         cost_share=record.cost_units / baseline if baseline else None,
         skips=record.skips,
         genotype=record.genotype,
+        edges=len(cell),
+        parameter_free=sum(choice[-1] in space.parameter_free for choice in cell),
+        free_magnitude=per_cent(free),
         table=table.get(record.genotype, {}),
     )
 
@@ -283,6 +296,12 @@ def _charts(
             bands(lambda step: step.remaining), title, suffix=" %"
         ),
         "skips": figures.curves(bands(lambda step: float(step.skips)), title),
+        "parameter-free": figures.curves(
+            bands(lambda step: float(step.parameter_free)), title
+        ),
+        "free-magnitude": figures.curves(
+            bands(lambda step: step.free_magnitude), title, suffix=" %"
+        ),
         "cost": figures.cost_against_result(
             [
                 (row["label"], row["cost"].mean, result.mean, row["n"])
@@ -353,7 +372,7 @@ def _csv(groups: Sequence[Group]) -> HttpResponse:
             if step is not None:
                 values += [step.epoch, step.cost, step.cost_share, step.seconds]
                 values += [step.supernet, step.inherited, step.remaining, step.skips]
-                values += [step.genotype]
+                values += [step.parameter_free, step.genotype]
                 values += [step.table.get(d, {}).get(split) for d, split in columns]
             writer.writerow(values)
     return response
