@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -68,5 +69,5 @@ def keep_first(ranking: Sequence[Sequence[int]], count: int, columns: int) -> Te
 
 def falls(operations: Sequence[int]) -> bool:
     """Say whether numbers of operations, one a stage, fall and leave a choice."""
-    pairs = zip(operations, operations[1:], strict=False)
-    return bool(operations) and operations[-1] >= 2 and all(a > b for a, b in pairs)
+    falling = all(before > after for before, after in pairwise(operations))
+    return falling and operations[-1] >= 2

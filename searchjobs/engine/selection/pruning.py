@@ -191,31 +191,33 @@ class Pruning(Selection):
         self._used = dict.fromkeys(sets, False)
         self._epochs_seen = dict.fromkeys(sets, 0)
         self._learned = dict.fromkeys(sets, False)
+        self._stage_start = 0
 
     def observe(self, name: SetName, batch: Batch, logits: Tensor) -> None:
         self.voe[name].update(batch.ids, sample_error(logits, batch.labels))
         self._used[name] = True
 
     def start_stage(self) -> None:
-        for name in self.sets:
-            self._restart_window(name)
+        self._stage_start = self.search.epoch
+        self._restart_windows()
 
     def end_epoch(self, epoch: int) -> list[Event]:
         for name, used in self._used.items():
             self._epochs_seen[name] += used
             self._used[name] = False
-        if epoch % self.options.window:
+        if (epoch - self._stage_start) % self.options.window:
             return []
         # a set that no step has used in this window has nothing to tell
         events: list[Event] = [
             self._prune(name, epoch) for name in self.sets if self._epochs_seen[name]
         ]
-        self.start_stage()
+        self._restart_windows()
         return events
 
-    def _restart_window(self, name: SetName) -> None:
-        self.voe[name].reset()
-        self._epochs_seen[name] = 0
+    def _restart_windows(self) -> None:
+        for name in self.sets:
+            self.voe[name].reset()
+            self._epochs_seen[name] = 0
 
     def _prune(self, name: SetName, epoch: int) -> SamplesPruned:
         """Shrink one set by the scores of the window that ends here."""
@@ -391,6 +393,7 @@ class Pruning(Selection):
             "initial": dict(self._initial),
             "epochs_seen": dict(self._epochs_seen),
             "learned": dict(self._learned),
+            "stage_start": self._stage_start,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -400,28 +403,29 @@ class Pruning(Selection):
         self._initial = dict(state["initial"])
         self._epochs_seen = dict(state["epochs_seen"])
         self._learned = dict(state["learned"])
+        self._stage_start = state["stage_start"]
 
 
 def _event_epochs(
     options: PruningOptions, spec: SearchSpec, name: SetName
 ) -> list[int]:
     """Return the epochs after which a set is pruned if nothing speaks against it: n
-    of them.  V needs architecture steps in every epoch of the window."""
+    of them.  Windows begin anew with a supernet; V needs architecture steps in every
+    epoch of the window."""
     method = methods.get(spec.method.name)
-    start = 0 if options.prune_start == "learned" else options.prune_start
-    window = options.window
-    return [
-        epoch
-        for epoch in range(window, spec.training.epochs + 1, window)
-        if epoch >= start
-        and (
-            name == "T"
-            or all(
-                method.trains_architecture(spec, earlier)
-                for earlier in range(epoch - window + 1, epoch + 1)
-            )
-        )
-    ]
+    first = 0 if options.prune_start == "learned" else options.prune_start
+    window, stage_start, found = options.window, 0, []
+    for epoch in range(1, spec.training.epochs + 1):
+        if method.starts_stage(spec, epoch):
+            stage_start = epoch - 1
+        if (epoch - stage_start) % window or epoch < first:
+            continue
+        if name == "T" or all(
+            method.trains_architecture(spec, earlier)
+            for earlier in range(epoch - window + 1, epoch + 1)
+        ):
+            found.append(epoch)
+    return found
 
 
 def _sizes(

@@ -55,6 +55,7 @@ def pruning(
         streams=Streams(seed, device),
         data=ResidentImages(images, device),
         classes=classes,
+        epoch=0,
     )
     if sets is None:
         ids = torch.arange(count)
