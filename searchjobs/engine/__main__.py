@@ -170,6 +170,12 @@ def _leave_the_others() -> None:
 
 
 def _events(spec: Any, out: Path, resume: bool) -> Iterator[Any]:
+    from .contracts import TableMethod, methods
+
+    if issubclass(methods.get(spec.method.name), TableMethod):
+        from .table_search import search_table
+
+        return search_table(spec, out, resume=resume)
     from .search import search
 
     return search(spec, out, resume=resume)

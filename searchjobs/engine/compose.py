@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .contracts import Search, SetName, methods, selections, spaces
+from .contracts import Method, Search, SetName, methods, selections, spaces
 from .data.dataset import ResidentImages
 from .data.source import DataError, sources
 from .data.split import split
@@ -20,6 +20,8 @@ def compose(spec: SearchSpec) -> Search:
 
     Raises ``SpecError`` if data set, device or the other processes are not there.
     """
+    method = methods.get(spec.method.name)
+    assert issubclass(method, Method), "a search on a table: see table_search"
     device = device_of(spec)
     if spec.compute.threads:
         torch.set_num_threads(spec.compute.threads)
@@ -34,7 +36,7 @@ def compose(spec: SearchSpec) -> Search:
     streams = Streams(spec.seed, device)
     space = spaces.get(spec.space.name)(spec.space)
     classes = len(images.classes)
-    partial = methods.get(spec.method.name).partial_channels(spec.method)
+    partial = method.partial_channels(spec.method)
     supernet = space.supernet(classes, streams["weights"], partial=partial)
     supernet = supernet.to(device, spec.compute.dtype)
     supernet.use_backend(spec.compute.backend)
@@ -49,7 +51,7 @@ def compose(spec: SearchSpec) -> Search:
         initial_sets=_sets(spec, images.labels, device),
         parallel=parallel,
     )
-    search.method = methods.get(spec.method.name)(spec.method, search)
+    search.method = method(spec.method, search)
     search.selection = selections.get(spec.selection.name)(
         spec.selection, search, dict(search.initial_sets)
     )

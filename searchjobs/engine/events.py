@@ -24,6 +24,22 @@ class _Event(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class TablePlan(BaseModel):
+    """What a search on a benchmark table would do: it trains nothing.
+
+    Attributes:
+        repeats: independent searches.
+        budget: simulated seconds that each may spend.
+        dataset: column of the table that is searched on.
+        signal: the accuracy that the search sees, in words.
+    """
+
+    repeats: int
+    budget: float
+    dataset: str
+    signal: str
+
+
 class Plan(BaseModel):
     """What a search would do, computed from its spec without training.
 
@@ -35,6 +51,7 @@ class Plan(BaseModel):
         weight_steps, architecture_steps: steps in each epoch.
         cost_units: forward-equivalent samples of the whole search (spec A.9).
         baseline_units: the same search on all samples.
+        table: of a search on a benchmark table; its epochs are points of the budget.
     """
 
     epochs: int
@@ -45,6 +62,7 @@ class Plan(BaseModel):
     architecture_steps: list[int]
     cost_units: float
     baseline_units: float
+    table: TablePlan | None = None
 
     @property
     def cost_share(self) -> float:
@@ -143,8 +161,47 @@ class MethodReport(BaseModel):
     scalars: dict[str, float] = {}
 
 
+class Spread(BaseModel):
+    """Mean over repeats, and sample standard deviation if there are several."""
+
+    mean: float
+    std: float | None
+
+
+class RepeatsReport(BaseModel):
+    """One point of the simulated budget of a search on a table, over its repeats.
+
+    Every repeat holds a pick: of what it has finished, the architecture with the best
+    accuracy that the search sees.  Accuracies are per cent.
+
+    Attributes:
+        repeats: how many searches; those without a pick yet are left out below.
+        seconds: simulated, since the start.
+        evaluations: look-ups of one repeat so far, mean.
+        signal: the accuracy of the picks that the search sees.
+        accuracies: by data set and split, that of the picks after 200 epochs.
+        histogram_edges, histogram_counts: picks by 200-epoch test accuracy on the
+            data set that is searched on.
+        top: the architectures that most repeats hold, each with how many.
+    """
+
+    repeats: int
+    seconds: float
+    evaluations: float
+    signal: Spread
+    accuracies: dict[str, dict[str, Spread]]
+    histogram_edges: list[float]
+    histogram_counts: list[int]
+    top: list[tuple[str, int]]
+
+
 class EpochFinished(_Event):
     """One epoch of a search, complete.
+
+    A search on a benchmark table tells the points of its simulated budget as epochs:
+    ``repeats`` is set then, ``strengths`` are the shares of the repeats whose pick
+    takes an operation, ``genotype`` is the pick of most repeats, and what belongs to a
+    supernet is empty.
 
     ``alpha`` and ``strengths`` hold, per table, R rows of O numbers (see
     ``Method.alpha`` and ``Method.strengths``); ``magnitudes`` the mean strength of
@@ -194,6 +251,7 @@ class EpochFinished(_Event):
     seconds_evaluation: float = Field(description="since the start, kept apart")
     peak_memory_bytes: int
     method: MethodReport = Field(default_factory=MethodReport)
+    repeats: RepeatsReport | None = None
 
 
 class Checkpointed(_Event):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from .contracts import (
     SetName,
     StoppingOptions,
+    TableMethod,
     derivations,
     methods,
     selections,
@@ -19,6 +20,7 @@ from .events import Plan
 from .problems import Problem, SpecError
 from .schedule import EpochCount, count_epoch
 from .spec import SearchSpec
+from .table_plan import table_plan, table_problems
 
 
 def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
@@ -27,6 +29,9 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
     ``summary`` spares a second look at the data set.  Raises ``SpecError`` if the
     data set is not there.
     """
+    method = methods.get(spec.method.name)
+    if issubclass(method, TableMethod):
+        return table_plan(spec, method)
     if summary is None:
         summary = _look(spec)
     sizes = sizes_of(spec, summary)
@@ -79,7 +84,10 @@ def sizes_of(spec: SearchSpec, summary: Summary) -> dict[SetName, int]:
 
 
 def data_problems(spec: SearchSpec) -> list[Problem]:
-    """Return what makes the data set unfit for this spec, as sentences."""
+    """Return what makes the data set (or the table) unfit for this spec."""
+    method = methods.get(spec.method.name)
+    if issubclass(method, TableMethod):
+        return table_problems(spec, method)
     try:
         summary = _look(spec)
     except SpecError as error:

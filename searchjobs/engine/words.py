@@ -6,7 +6,9 @@ from .events import (
     EpochFinished,
     Event,
     Finished,
+    RepeatsReport,
     SamplesPruned,
+    Spread,
     Started,
     StopSuggested,
 )
@@ -38,6 +40,13 @@ def log_line(event: Event) -> str | None:
 def _started(event: Started) -> str:
     sizes = event.plan.sizes
     begin = f"resumed after epoch {event.epoch}" if event.epoch else "started"
+    if event.plan.table is not None:
+        table = event.plan.table
+        return (
+            f"{begin}: {table.repeats:,} searches on the benchmark table, "
+            f"{table.dataset}, {table.budget:,.0f} simulated seconds each, "
+            f"by {table.signal}; nothing is trained"
+        )
     return (
         f"{begin}: {event.epochs} epochs, T {sizes['T']:,} and V {sizes['V']:,} images "
         f"of {len(event.classes)} classes, {event.weight_count:,} weights, "
@@ -59,6 +68,8 @@ def _pruned(event: SamplesPruned) -> str:
 
 
 def _epoch(event: EpochFinished) -> str:
+    if event.repeats is not None:
+        return _point(event.repeats)
     loss = "–" if event.train_loss is None else f"{event.train_loss:.3f}"
     return (
         f"epoch {event.epoch}/{event.epochs}: loss {loss}, accuracy "
@@ -66,6 +77,22 @@ def _epoch(event: EpochFinished) -> str:
         f"cell {_percent(event.inherited_accuracy)}, {event.skips} skips, "
         f"{event.genotype}, {event.seconds_search:.0f} s"
     )
+
+
+def _point(report: RepeatsReport) -> str:
+    test = ", ".join(
+        f"{name} {_spread(splits['test'])}"
+        for name, splits in report.accuracies.items()
+    )
+    return (
+        f"{report.seconds:,.0f} simulated seconds: {report.evaluations:.1f} look-ups, "
+        f"seen {_spread(report.signal)}; picks by table, test: {test}"
+    )
+
+
+def _spread(values: Spread) -> str:
+    std = "" if values.std is None else f" ± {values.std:.2f}"
+    return f"{values.mean:.2f}{std} %"
 
 
 def _percent(share: float | None) -> str:

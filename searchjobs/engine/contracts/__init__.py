@@ -28,6 +28,7 @@ from .space import (
     Tables,
     allowed_only,
 )
+from .table import Query, Repeats, TableMethod, TableOptions
 
 __all__ = [
     "ActiveOperations",
@@ -40,6 +41,8 @@ __all__ = [
     "Level",
     "Method",
     "PlannedMethod",
+    "Query",
+    "Repeats",
     "Search",
     "Selection",
     "SetName",
@@ -48,6 +51,8 @@ __all__ = [
     "StoppingOptions",
     "StoppingRule",
     "Supernet",
+    "TableMethod",
+    "TableOptions",
     "Tables",
     "allowed_only",
     "derivations",
@@ -60,7 +65,7 @@ __all__ = [
 _ENGINE = __package__.rpartition(".")[0]
 
 spaces: Registry[type[Space]] = Registry("spaces", f"{_ENGINE}.spaces")
-methods: Registry[type[Method]] = Registry("methods", f"{_ENGINE}.methods")
+methods: Registry[type[PlannedMethod]] = Registry("methods", f"{_ENGINE}.methods")
 selections: Registry[type[Selection]] = Registry("selections", f"{_ENGINE}.selection")
 stopping_rules: Registry[type[StoppingRule]] = Registry(
     "stopping", f"{_ENGINE}.stopping"
