@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from .contracts import (
     SetName,
@@ -19,8 +20,10 @@ from .data.split import split_sizes
 from .events import Plan
 from .problems import Problem, SpecError
 from .schedule import EpochCount, count_epoch
-from .spec import SearchSpec
 from .table_plan import table_plan, table_problems
+
+if TYPE_CHECKING:  # methods may count steps, and the spec is made of methods
+    from .spec import SearchSpec
 
 
 def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:

@@ -96,12 +96,18 @@ class Registry(Generic[P]):
         if self._discovered:
             return
         self._discovered = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{self.package}.{module.name}")
-        for entry in entry_points(group=self.group):
-            self.register(entry.load())
+        try:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__):
+                if not module.name.startswith("_"):
+                    importlib.import_module(f"{self.package}.{module.name}")
+            for entry in entry_points(group=self.group):
+                self.register(entry.load())
+        except BaseException:
+            # pydantic swallows an error in an annotation: the next call must raise it
+            # again, or the parts behind this one would be missing without a word
+            self._discovered = False
+            raise
 
     def get(self, name: str) -> P:
         """Return the part of that name, or say which names there are."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from . import benchmark_table
 from .contracts import TableMethod, TableOptions
 from .events import Plan, TablePlan
 from .problems import Problem, SpecError
-from .spec import SearchSpec
+
+if TYPE_CHECKING:
+    from .spec import SearchSpec
 
 #: Simulated seconds: NAS-Bench-201 on CIFAR-10, NATS-Bench on the others.
 BUDGETS = {"cifar10": 12_000.0, "cifar100": 40_000.0, "imagenet16": 120_000.0}
