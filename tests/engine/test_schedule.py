@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,6 +17,8 @@ from searchjobs.engine.schedule import (
     step_counts,
 )
 from searchjobs.engine.sections import Training
+
+POLICIES = st.sampled_from(["interleave", "train-driven", "zip-min", "zip-max"])
 
 
 @given(st.integers(2, 400), st.integers(2, 64))
@@ -72,13 +76,27 @@ def test_the_cap_keeps_architecture_steps_at_or_below_weight_steps():
     assert step_counts(4, 10, Training(cap_architecture_steps=True)) == (4, 4)
 
 
-@given(
-    st.integers(2, 300),
-    st.integers(2, 300),
-    st.sampled_from(["interleave", "train-driven", "zip-min", "zip-max"]),
-)
-def test_counted_samples_are_those_of_the_batches_that_run(n_T, n_V, policy):
-    training = Training(policy=policy, batch_size=32)
+@given(st.integers(1, 80), st.integers(1, 80), st.integers(1, 12), POLICIES)
+def test_rarer_architecture_steps_leave_the_weight_steps_alone(T, V, every, policy):
+    usual = step_counts(T, V, Training(policy=policy))
+    rarer = step_counts(T, V, Training(policy=policy, alpha_every=every))
+    assert rarer == (usual[0], math.ceil(usual[1] / every))
+
+
+@given(st.integers(1, 200), st.integers(1, 12))
+def test_of_equal_sets_every_architecture_step_has_its_share_of_weight_steps(n, every):
+    training = Training(alpha_every=every, order="weights-first")
+    steps = order(*step_counts(n, n, training), training)
+    shares = "".join(level[0] for level, _ in steps).split("a")
+    assert shares.pop() == ""  # the last step of the epoch is one of alpha
+    assert max(map(len, shares)) <= every
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert sum(map(len, shares)) == n
+
+
+@given(st.integers(2, 300), st.integers(2, 300), POLICIES, st.integers(1, 5))
+def test_counted_samples_are_those_of_the_batches_that_run(n_T, n_V, policy, every):
+    training = Training(policy=policy, batch_size=32, alpha_every=every)
     count = count_epoch(n_T, n_V, training)
     for samples, total, steps in (
         (count.weight_samples, n_T, count.weight_steps),
