@@ -100,11 +100,11 @@ def likeliest(space: Space, probabilities: Tables, count: int) -> list[Choice]:
             taken = (order % len(row)).unsqueeze(1)
             columns = torch.cat((columns[order // len(row)], taken), dim=1)
             score = together[order]
-    return [_parted(space, whole) for whole in columns]
+    return [parted(space, whole) for whole in columns]
 
 
-def _parted(space: Space, columns: Tensor) -> Choice:
-    """Part the columns of all rows, table after table, into a choice."""
+def parted(space: Space, columns: Tensor) -> Choice:
+    """Part the columns of all rows (R,), table after table, into a choice."""
     lengths = [len(rows) for rows in space.tables.values()]
     return dict(zip(space.tables, columns.split(lengths), strict=True))
 

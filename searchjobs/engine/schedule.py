@@ -103,13 +103,14 @@ def count_epoch(
     return EpochCount(
         weight_steps,
         architecture_steps,
-        _samples(train_samples, T, weight_steps, size),
-        _samples(valid_samples, V, architecture_steps, size),
+        samples_of(train_samples, T, weight_steps, size),
+        samples_of(valid_samples, V, architecture_steps, size),
     )
 
 
-def _samples(total: int, available: int, steps: int, size: int) -> int:
-    """Samples of ``steps`` batches when ``available`` batches hold ``total``."""
+def samples_of(total: int, available: int, steps: int, size: int) -> int:
+    """Return the samples of ``steps`` batches of ``size`` when ``available`` batches
+    hold ``total`` and are gone through again and again."""
     if available == 0:
         return 0
     rounds, rest = divmod(steps, available)

@@ -74,6 +74,7 @@ class Gdas(Alternating):
         "temperature falls from 10 to 0.1."
     )
     source = "Dong, Yang, GDAS, CVPR 2019, section 3.2."
+    family = "Sampled paths"
     Options = GdasOptions
     options: GdasOptions
     defaults = {"training": {"epochs": 250}}

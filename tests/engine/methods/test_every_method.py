@@ -22,6 +22,8 @@ NAMES = [part.name for part in methods.all() if issubclass(part, Method)]
 
 #: Options without which four epochs are too few for a method.
 SHORT: dict[str, dict[str, Any]] = {
+    "enas": {"updates": 3, "samples": 4},
+    "p-darts": {"operations": (5, 3), "skip_dropout": (0.1, 0.4)},
     "sgas": {"warmup": 20},
 }
 
