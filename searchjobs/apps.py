@@ -8,3 +8,9 @@ class SearchJobsConfig(AppConfig):
     label = "searchjobs"
     verbose_name = "Search jobs"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let the engine's table come from the rows wherever Django runs."""
+        from .table_file import provide
+
+        provide()

@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import Error
 
-from . import artefacts, limits, memory, runfolder, verdict
+from . import artefacts, limits, memory, runfolder, table_file, verdict
 from . import child as engine
 from .claims import Claim
 from .engine.events import parse
 from .fencing import StaleAttemptError
-from .models import Attempt, Job
+from .models import Attempt, Job, Run
 from .outage import LeftBehindError, Patience
 from .publishing import Publisher
 from .queueing import Orders, end, give_back, read_orders, renew
@@ -138,6 +138,7 @@ class _Attempt:
             if early is not None:
                 return early
             self.patience.ask(self._fetch)
+            self.patience.ask(self._bring_table)
             environment = _environment(self.claim)
             process = engine.start(self.claim.spec, self.folder, environment, lock)
         try:
@@ -169,6 +170,11 @@ class _Attempt:
         )
         if found:
             logger.info("Job %s goes on from epoch %d", self.claim.job_uuid, found)
+
+    def _bring_table(self) -> None:
+        """Put the imported table where the engine looks, if this search reads one."""
+        plan = Run.objects.values_list("plan", flat=True).get(job_id=self.claim.job_id)
+        table_file.refresh_for(plan, self.claim.spec)
 
     def _publish_rest(self, found: Verdict) -> None:
         """Publish log and last files while the lease is ours.  What cannot be

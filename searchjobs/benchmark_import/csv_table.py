@@ -1,25 +1,39 @@
 """Read the table from a CSV, plain or gzip, with a header row.
 
 Columns: ``index``, ``arch``, ``n_trials``, six accuracies of 200 epochs named
-``<data set>_<split>`` and the same six with ``_e12`` for 12 epochs.  Others are left
-alone.  The trials of the 12-epoch columns are those of the published benchmark.
+``<data set>_<split>`` and the same six with ``_e12`` for 12 epochs.  Optional: single
+trials of any of them (``cifar10_valid_seed777``), and ``train_time_s`` and
+``valid_time_s``, seconds of 200 training epochs on half of CIFAR-10 and of a pass over
+the other half.  Others are left alone.  The number of trials of the 12-epoch columns is
+that of the published benchmark.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from .rows import ARCHITECTURES, SPLITS, Accuracy, Table, TableError, TableRow
+from .rows import (
+    ARCHITECTURES,
+    SPLITS,
+    Accuracy,
+    Seconds,
+    Table,
+    TableError,
+    TableRow,
+)
 
 _ACCURACY_COLUMNS = {
     f"{dataset}_{split}{suffix}": (dataset, split, protocol)
     for protocol, suffix in (("200", ""), ("12", "_e12"))
     for dataset, split in SPLITS
 }
+TRAIN, VALID = "train_time_s", "valid_time_s"
+_TRIAL = re.compile(r"_seed\d+$")
 REQUIRED = ("index", "arch", "n_trials", *_ACCURACY_COLUMNS)
 
 
@@ -69,7 +83,8 @@ def _text(path: Path) -> str:
 def _rows(
     path: Path, header: list[str], reader: Iterator[list[str]]
 ) -> Iterator[TableRow]:
-    position = {name: header.index(name) for name in REQUIRED}
+    wanted = [*REQUIRED, *filter(_is_optional, header)]
+    position = {name: header.index(name) for name in wanted}
     for number, cells in enumerate(reader, start=2):
         if not cells:
             continue
@@ -91,10 +106,35 @@ def _row(where: str, cells: dict[str, str]) -> TableRow:
             protocol,
             _number(where, cells, column),
             _trials(dataset, split, protocol, trials),
+            _by_trial(where, cells, column),
         )
         for column, (dataset, split, protocol) in _ACCURACY_COLUMNS.items()
     )
-    return TableRow(where, _whole(where, cells, "index"), cells["arch"], accuracies)
+    index = _whole(where, cells, "index")
+    return TableRow(where, index, cells["arch"], accuracies, _seconds(where, cells))
+
+
+def _is_optional(name: str) -> bool:
+    return name in {TRAIN, VALID} or _TRIAL.sub("", name) in _ACCURACY_COLUMNS
+
+
+def _by_trial(
+    where: str, cells: dict[str, str], column: str
+) -> tuple[float, ...] | None:
+    """Return the trials of a column that the file tells; fewer in some rows."""
+    found = tuple(
+        _number(where, cells, name)
+        for name in cells
+        if name != column and _TRIAL.sub("", name) == column and cells[name]
+    )
+    return found or None
+
+
+def _seconds(where: str, cells: dict[str, str]) -> Seconds | None:
+    if not cells.get(TRAIN):
+        return None
+    known = _number(where, cells, VALID) if cells.get(VALID) else None
+    return Seconds(_number(where, cells, TRAIN), known)
 
 
 def _trials(dataset: str, split: str, protocol: str, trials: int) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from nas_201_api import NASBench201API
 
-from .official import accuracies
+from .official import accuracies, seconds_of
 from .restricted_unpickler import ALLOWED
 from .rows import PROTOCOLS, Table, TableError, TableRow
 
@@ -93,14 +93,14 @@ def _rows(path: Path, content: dict[str, Any]) -> Iterator[TableRow]:
         for index in part:
             where = f"{path}, architecture {index},"
             encoding = api.arch(index)
+            trained = api.arch2infos_dict[index]
             values = tuple(
                 value
                 for protocol in PROTOCOLS
-                for value in accuracies(
-                    api.arch2infos_dict[index][protocol], protocol, where
-                )
+                for value in accuracies(trained[protocol], protocol, where)
             )
-            yield TableRow(where, index, encoding, values)
+            timed = seconds_of(trained[protocol] for protocol in PROTOCOLS)
+            yield TableRow(where, index, encoding, values, timed)
 
 
 def _api(path: Path, encodings: list[str], part: dict[int, Any]) -> NASBench201API:

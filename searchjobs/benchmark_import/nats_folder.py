@@ -16,7 +16,7 @@ from typing import Any
 
 from nas_201_api import ArchResults
 
-from .official import accuracies
+from .official import accuracies, seconds_of
 from .restricted_unpickler import restricted_loads
 from .rows import PROTOCOLS, Table, TableError, TableRow
 
@@ -80,20 +80,23 @@ def _rows(files: list[Path], encodings: list[str]) -> Iterator[TableRow]:
                 "take a fresh copy of the official folder."
             )
         where = str(file)
-        values = [
-            value
+        trained = {
+            protocol: _record(file, records[protocol], encodings[index])
             for protocol in PROTOCOLS
             if protocol in records
-            for value in accuracies(
-                _record(file, records[protocol], encodings[index]), protocol, where
-            )
+        }
+        values = [
+            value
+            for protocol, record in trained.items()
+            for value in accuracies(record, protocol, where)
         ]
         if not values:
             raise TableError(
                 f"{file} holds no 200-epoch or 12-epoch training; give the topology "
                 "folder (tss), not the size one (sss)."
             )
-        yield TableRow(where, index, encodings[index], tuple(values))
+        timed = seconds_of(trained.values())
+        yield TableRow(where, index, encodings[index], tuple(values), timed)
 
 
 def _record(file: Path, state: Any, encoding: str) -> ArchResults:

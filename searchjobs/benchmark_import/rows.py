@@ -43,6 +43,20 @@ class Accuracy(NamedTuple):
     protocol: str
     value: float
     trials: int | None
+    by_trial: tuple[float, ...] | None = None
+    """The single trials, where the file tells them."""
+
+
+class Seconds(NamedTuple):
+    """What training and looking took, as the benchmark recorded it.
+
+    Attributes:
+        train: 200 training epochs on half of CIFAR-10.
+        valid: one pass over the other half; None where the file does not tell it.
+    """
+
+    train: float
+    valid: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,7 @@ class TableRow:
     index: int
     encoding: str
     accuracies: tuple[Accuracy, ...]
+    seconds: Seconds | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,7 @@ class CheckedRow:
     encoding: str
     description: dict[str, Any]
     accuracies: tuple[Accuracy, ...]
+    seconds: Seconds | None = None
 
 
 def checked(rows: Iterable[TableRow], space: Space) -> Iterator[CheckedRow]:
@@ -102,13 +118,31 @@ def checked(rows: Iterable[TableRow], space: Space) -> Iterator[CheckedRow]:
         seen.add(index)
         for accuracy in row.accuracies:
             _check_accuracy(row, accuracy)
-        yield CheckedRow(row.encoding, description, row.accuracies)
+        _check_seconds(row)
+        yield CheckedRow(row.encoding, description, row.accuracies, row.seconds)
 
 
 def _check_accuracy(row: TableRow, accuracy: Accuracy) -> None:
-    if not (math.isfinite(accuracy.value) and 0 <= accuracy.value <= 100):
+    wrong = next(
+        (
+            v
+            for v in (accuracy.value, *(accuracy.by_trial or ()))
+            if not (math.isfinite(v) and 0 <= v <= 100)
+        ),
+        None,
+    )
+    if wrong is not None:
         raise TableError(
-            f"{row.where} gives {accuracy.value:g} as {accuracy.dataset} "
+            f"{row.where} gives {wrong:g} as {accuracy.dataset} "
             f"{accuracy.split} accuracy of {accuracy.protocol} epochs; accuracies are "
             "per cent from 0 to 100, so correct the file."
         )
+
+
+def _check_seconds(row: TableRow) -> None:
+    for seconds in row.seconds or ():
+        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+            raise TableError(
+                f"{row.where} gives {seconds:g} seconds of training or validation; "
+                "they must be above 0, so correct the file."
+            )

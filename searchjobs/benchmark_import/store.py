@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
-from searchjobs.models import Architecture, BenchmarkResult
+from searchjobs.models import Architecture, BenchmarkImport, BenchmarkResult
 
 from .rows import CheckedRow
 
@@ -18,15 +18,29 @@ _ARCHITECTURES = Architecture._meta.db_table
 # A second import of the same file finds nothing to change and writes nothing.
 _UPSERT = f"""
     INSERT INTO {_RESULTS} AS stored
-        (architecture_id, dataset, split, protocol, value, trials, rank)
-    SELECT *, rank() OVER (PARTITION BY dataset, split, protocol ORDER BY value DESC)
+        (architecture_id, dataset, split, protocol, value, trials, by_trial, rank)
+    SELECT architecture_id, dataset, split, protocol, value, trials,
+        by_trial::float8[],
+        rank() OVER (PARTITION BY dataset, split, protocol ORDER BY value DESC)
     FROM unnest(
-        %s::bigint[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::int[]
-    ) AS given(architecture_id, dataset, split, protocol, value, trials)
+        %s::bigint[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::int[],
+        %s::text[]
+    ) AS given(architecture_id, dataset, split, protocol, value, trials, by_trial)
     ON CONFLICT (architecture_id, dataset, split, protocol) DO UPDATE
-    SET value = excluded.value, trials = excluded.trials
-    WHERE (stored.value, stored.trials)
-        IS DISTINCT FROM (excluded.value, excluded.trials)
+    SET value = excluded.value, trials = excluded.trials, by_trial = excluded.by_trial
+    WHERE (stored.value, stored.trials, stored.by_trial)
+        IS DISTINCT FROM (excluded.value, excluded.trials, excluded.by_trial)
+"""
+
+# A file that tells no seconds leaves those that are there.
+_SECONDS = f"""
+    UPDATE {_ARCHITECTURES} AS stored
+    SET train_seconds = given.train,
+        valid_seconds = coalesce(given.valid, stored.valid_seconds)
+    FROM unnest(%s::bigint[], %s::float8[], %s::float8[]) AS given(id, train, valid)
+    WHERE stored.id = given.id
+        AND (stored.train_seconds, stored.valid_seconds)
+        IS DISTINCT FROM (given.train, coalesce(given.valid, stored.valid_seconds))
 """
 
 # What was there before and what came now are ranked together.
@@ -54,8 +68,9 @@ class Stored:
     accuracies: int
 
 
-def store(space: str, rows: Sequence[CheckedRow]) -> Stored:
-    """Upsert architectures and accuracies in one transaction, then rank."""
+def store(space: str, rows: Sequence[CheckedRow], source: str = "") -> Stored:
+    """Upsert architectures, accuracies and seconds in one transaction, then rank;
+    ``source`` names the file for people."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             # Two imports at one time would rank half of each other's rows; readers
@@ -67,6 +82,13 @@ def store(space: str, rows: Sequence[CheckedRow]) -> Stored:
         with connection.cursor() as cursor:
             cursor.execute(_UPSERT, [_array(column) for column in columns])
             cursor.execute(_RANK, [space])
+            timed = [(ids[r.encoding], *r.seconds) for r in rows if r.seconds]
+            if timed:
+                columns = zip(*timed, strict=True)
+                cursor.execute(_SECONDS, [_array(column) for column in columns])
+        BenchmarkImport.objects.create(
+            space=space, source=source[:200], architectures=len(rows)
+        )
     return Stored(len(rows), len(results))
 
 
@@ -89,10 +111,12 @@ def _store_architectures(space: str, rows: Sequence[CheckedRow]) -> dict[str, in
 
 def _result_rows(
     rows: Sequence[CheckedRow], ids: dict[str, int]
-) -> Iterator[tuple[int, str, str, str, float, int | None]]:
+) -> Iterator[tuple[int, str, str, str, float, int | None, str | None]]:
     for row in rows:
         for accuracy in row.accuracies:
-            yield (ids[row.encoding], *accuracy)
+            *plain, by_trial = accuracy
+            several = f'"{_array(by_trial)}"' if by_trial else None
+            yield (ids[row.encoding], *plain, several)  # type: ignore[misc]
 
 
 def _array(column: Sequence[object]) -> str:

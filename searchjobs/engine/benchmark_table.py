@@ -15,7 +15,7 @@ accuracies in per cent:
 ``valid_time_s``             optional: seconds of a pass over the other half
 ===========================  ==========================================================
 
-The site writes it from the imported table (``searchjobs.benchmark_export``); the
+The site writes it from the imported table (``searchjobs.table_file``); the
 compact CSV that ``import_nasbench201`` reads is such a file already.
 """
 
@@ -27,7 +27,7 @@ import hashlib
 import io
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contracts import Space, spaces
-from .data.prepare import data_root
+from .places import table_path, table_providers
 from .problems import Problem, SpecError
 
 Floats = NDArray[np.float64]
@@ -146,16 +146,6 @@ class BenchmarkTable:
         )
 
 
-def path_of(space: str) -> Path:
-    """Return where the table of a space lies on this machine."""
-    return data_root() / "tables" / f"{space}.csv.gz"
-
-
-#: Asked for the file of a space before anybody looks for it.  Where there is a
-#: database, ``searchjobs`` puts a function here that brings the file up to date.
-providers: list[Callable[[str], None]] = []
-
-
 def find(space: str) -> Path:
     """Return the table's file, or raise MissingTableError."""
     if space not in IMPORTERS:
@@ -163,9 +153,15 @@ def find(space: str) -> Path:
             f"There is no benchmark table of the space {space}, and this method looks "
             f"every architecture up in one; choose {' or '.join(IMPORTERS)}."
         )
-    for provide in providers:
-        provide(space)
-    path = path_of(space)
+    path = table_path(space)
+    for provide in table_providers:
+        try:
+            provide(space)
+        except OSError as error:
+            raise MissingTableError(
+                f"The imported table cannot be written to {path} ({error.strerror}); "
+                "make room or mend its permissions."
+            ) from None
     if not path.is_file():
         raise MissingTableError(
             f"The table of {space} is not here; import it with {IMPORTERS[space]}, or "
@@ -213,6 +209,9 @@ def read(path: Path, space: str) -> BenchmarkTable:
             f"The table {path} holds something that is no number; import it again with "
             f"{IMPORTERS[space]}."
         ) from None
+    empty = [name for name in REQUIRED[1:] if np.isnan(columns[name]).any()]
+    if empty:
+        raise _lacks(path, space, empty)
     return BenchmarkTable(space, encodings, columns, _fingerprint(encodings, columns))
 
 
@@ -221,10 +220,7 @@ def _check(
 ) -> None:
     missing = [name for name in REQUIRED if name not in header]
     if missing:
-        raise MissingTableError(
-            f"The table {path} lacks {', '.join(missing)}, which a simulated search "
-            f"needs; import one that has it with {IMPORTERS[space]}."
-        )
+        raise _lacks(path, space, missing)
     whole = size_of(_space(space))
     at = header.index("arch")
     if len({row[at] for row in rows}) != whole:
@@ -232,6 +228,13 @@ def _check(
             f"The table {path} has {len(rows):,} of the {whole:,} architectures, and a "
             f"search may ask for any; import the whole table with {IMPORTERS[space]}."
         )
+
+
+def _lacks(path: Path, space: str, names: Sequence[str]) -> MissingTableError:
+    return MissingTableError(
+        f"The table {path} lacks values of {', '.join(names)}, which a simulated "
+        f"search needs; import one that has them with {IMPORTERS[space]}."
+    )
 
 
 def size_of(space: Space) -> int:

@@ -1,6 +1,6 @@
 """What is stored.  PostgreSQL is the truth."""
 
-from .architectures import Architecture, BenchmarkResult
+from .architectures import Architecture, BenchmarkImport, BenchmarkResult
 from .audit import AuditEvent
 from .experiments import Experiment
 from .jobs import Artefact, Attempt, Job
@@ -13,6 +13,7 @@ __all__ = [
     "Artefact",
     "Attempt",
     "AuditEvent",
+    "BenchmarkImport",
     "BenchmarkResult",
     "DatasetStatistics",
     "EpochRecord",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
@@ -19,6 +20,14 @@ class Architecture(models.Model):
     parameters = models.BigIntegerField(null=True, blank=True)
     flops = models.BigIntegerField(
         null=True, blank=True, help_text="Multiply-adds of the CIFAR-10 network."
+    )
+    train_seconds = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Of 200 training epochs on half of CIFAR-10, as the table tells.",
+    )
+    valid_seconds = models.FloatField(
+        null=True, blank=True, help_text="Of one pass over the other half."
     )
 
     class Meta:
@@ -47,6 +56,12 @@ class BenchmarkResult(models.Model):
     protocol = models.CharField(max_length=20, help_text="200 or 12 epochs.")
     value = models.FloatField()
     trials = models.PositiveSmallIntegerField(null=True, blank=True)
+    by_trial = ArrayField(
+        models.FloatField(),
+        null=True,
+        blank=True,
+        help_text="The single trials, where the file tells them.",
+    )
     rank = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
@@ -64,3 +79,18 @@ class BenchmarkResult(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dataset} {self.split} {self.value:.2f} %"
+
+
+class BenchmarkImport(models.Model):
+    """One import of a table; the newest tells which table the site holds."""
+
+    space = models.CharField(max_length=40)
+    source = models.CharField(max_length=200)
+    architectures = models.PositiveIntegerField()
+    imported = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ("-imported", "-pk")
+
+    def __str__(self) -> str:
+        return f"{self.source}, {self.imported:%Y-%m-%d %H:%M}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +25,6 @@ class Published:
 
     mean: Triple
     std: Triple
-
-
-def data_root() -> Path:
-    """Return the folder where downloaded data sets live.
-
-    The environment variable NASWEB_DATA_ROOT names it; without it, it is ``data``
-    in NASWEB_HOME, and that is ``.nasweb`` where the command was started.
-    """
-    root = os.environ.get("NASWEB_DATA_ROOT")
-    if root:
-        return Path(root).expanduser()
-    return Path(os.environ.get("NASWEB_HOME") or ".nasweb").expanduser() / "data"
 
 
 def given_path(path: str, wanted: str) -> Path:

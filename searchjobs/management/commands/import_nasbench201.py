@@ -47,7 +47,7 @@ class Command(BaseCommand):
                 f"{path} cannot be read ({error.strerror}); check its permissions and "
                 "the disk. Nothing was imported."
             ) from error
-        stored = store(SPACE, rows)
+        stored = store(SPACE, rows, table.name)
         forget_table(SPACE)
         self.stdout.write(
             f"Imported {stored.architectures:,} of {ARCHITECTURES:,} architectures "

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from ...places import data_root
 from ...registry import Options as AnyOptions
 from ...registry import setting
-from ..prepare import Published, data_root, prepare, summarise
+from ..prepare import Published, prepare, summarise
 from ..source import DataError, Images, Source, SourceOptions, Summary
 
 if TYPE_CHECKING:
