@@ -25,7 +25,7 @@ from .contracts import ActiveOperations, Search, Space, Tables
 from .diagnostics.accuracy import EVALUATION_BATCH
 from .diagnostics.statistics import batch_statistics
 from .events import Progress
-from .stages import candidates
+from .stages import Ranking, candidates, ranking
 
 PROGRESS_SECONDS = 1.0
 
@@ -75,25 +75,13 @@ class Scores(NamedTuple):
     loss: Tables
     whole: float
 
-    def ranking(self, space: Space, strengths: Tables) -> dict[str, list[list[int]]]:
-        """Return, per table and row, the operations that the row may take, the most
-        important first: lowest accuracy without it, then highest loss without it,
-        then greatest strength (R, O) by absolute value, then lowest index."""
-        return {
-            table: [
-                sorted(
-                    allowed.nonzero().flatten().tolist(),
-                    key=lambda operation, row=row, table=table: (
-                        self.accuracy[table][row, operation].item(),
-                        -self.loss[table][row, operation].item(),
-                        -abs(strengths[table][row, operation].item()),
-                        operation,
-                    ),
-                )
-                for row, allowed in enumerate(candidates(space, table))
-            ]
-            for table in space.tables
-        }
+    def ranking(self, space: Space, strengths: Tables) -> Ranking:
+        """Return the operations of each row, the most important first: lowest accuracy
+        without it, then highest loss without it, then greatest strength (R, O) by
+        absolute value, then lowest index."""
+        losses = {name: -table for name, table in self.loss.items()}
+        magnitudes = {name: -table.abs() for name, table in strengths.items()}
+        return ranking(space, self.accuracy, losses, magnitudes)
 
 
 class RemovalTest:

@@ -9,7 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .contracts import Space
+from .contracts import Space, Tables
+
+Ranking = dict[str, list[list[int]]]
+"""Per table and row, the operations that it may take, in order."""
 
 
 class Stage(NamedTuple):
@@ -58,11 +61,30 @@ def candidates(space: Space, table: str) -> Tensor:
     return torch.ones(shape, dtype=torch.bool)
 
 
-def keep_first(ranking: Sequence[Sequence[int]], count: int, columns: int) -> Tensor:
-    """Return bool (R, columns) that marks the first ``count`` operations of each
-    row's ranking."""
-    kept = torch.zeros(len(ranking), columns, dtype=torch.bool)
-    for row, order in enumerate(ranking):
+def ranking(space: Space, *keys: Tables) -> Ranking:
+    """Rank the operations that each row may take: the smallest of the first key (R, O)
+    comes first, the next keys decide ties, the lower index those that are left."""
+    return {
+        table: [
+            _sorted(allowed, [key[table][row].tolist() for key in keys])
+            for row, allowed in enumerate(candidates(space, table))
+        ]
+        for table in space.tables
+    }
+
+
+def _sorted(allowed: Tensor, keys: Sequence[Sequence[float]]) -> list[int]:
+    def place(operation: int) -> tuple[float, ...]:
+        return *(key[operation] for key in keys), operation
+
+    return sorted(allowed.nonzero().flatten().tolist(), key=place)
+
+
+def keep_first(ranked: Sequence[Sequence[int]], count: int, columns: int) -> Tensor:
+    """Return bool (R, columns) that marks the first ``count`` operations that a
+    table's rows rank."""
+    kept = torch.zeros(len(ranked), columns, dtype=torch.bool)
+    for row, order in enumerate(ranked):
         kept[row, list(order[:count])] = True
     return kept
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..contracts import Derivation, Derived, Search, derivations, methods
 from ..problems import Problem
-from ..registry import Options
+from ..registry import Options as AnyOptions
 from ..removal import RemovalTest
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..spec import SearchSpec
 
 
-class ValidatedOptions(Options):
+class ValidatedOptions(AnyOptions):
     name: Literal["validated"] = "validated"
 
 
@@ -35,7 +35,7 @@ class Validated(Derivation):
     source = "Feng, Wang, VP-DARTS, ICAART 2024, section 3.4 and Algorithm 1."
     Options = ValidatedOptions
 
-    def __init__(self, options: Options, search: Search) -> None:
+    def __init__(self, options: AnyOptions, search: Search) -> None:
         super().__init__(options, search)
         self._test = RemovalTest(search, search.initial_sets["V"])
 

@@ -13,18 +13,27 @@ loses its weakest operations.  What they save pays for more cells in the next st
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..contracts import Search, SetName, Tables, allowed_only, methods, spaces
+from ..contracts import Search, SetName, Tables, methods, spaces
 from ..events import MethodReport
 from ..problems import Problem
-from ..registry import Options, setting
-from ..stages import Stage, candidates, equal_stages, falls, stage_of
+from ..registry import Options as AnyOptions
+from ..registry import setting
+from ..stages import (
+    Stage,
+    candidates,
+    equal_stages,
+    falls,
+    keep_first,
+    ranking,
+    stage_of,
+)
 from ._alternating import Alternating
 
 if TYPE_CHECKING:
@@ -37,7 +46,7 @@ GROWTH = 2
 DECAY = 0.2
 
 
-class PDartsOptions(Options):
+class PDartsOptions(AnyOptions):
     name: Literal["p-darts"] = "p-darts"
     operations: tuple[int, ...] = setting(
         (5, 3, 2),
@@ -128,7 +137,7 @@ class PDarts(Alternating):
         "space": {"track_running_stats": False},
     }
 
-    def __init__(self, options: Options, search: Search) -> None:
+    def __init__(self, options: AnyOptions, search: Search) -> None:
         self.stages = _stages(search.spec)
         self.stage = self.stages[0]
         _lay_out(search, self.stage)
@@ -161,13 +170,9 @@ class PDarts(Alternating):
     def _drop_operations(self, count: int) -> None:
         """Leave each row the ``count`` operations of greatest softmax(alpha)."""
         space = self.search.space
-        for name, table in self.alpha().items():
-            kept = torch.zeros(table.shape, dtype=torch.bool)
-            ordered = allowed_only(table.cpu(), space.allowed(name)).sort(
-                -1, descending=True, stable=True
-            )
-            kept.scatter_(1, ordered.indices[:, :count], True)
-            space.restrict(name, kept & candidates(space, name))
+        weakest_last = {name: -table.cpu() for name, table in self.alpha().items()}
+        for name, rows in ranking(space, weakest_last).items():
+            space.restrict(name, keep_first(rows, count, len(space.columns(name))))
 
     def _enter(self, stage: Stage) -> None:
         """Begin a stage: its supernet, and an alpha of its own."""
@@ -225,56 +230,7 @@ class PDarts(Alternating):
 
     @classmethod
     def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:
-        options, training = spec.method, spec.training
-        stages = _stages(spec)
-        shortest = min(stage.epochs for stage in stages)
-        found = []
-        if shortest <= training.warmup_epochs:
-            found.append(
-                Problem(
-                    "training.warmup_epochs",
-                    f"{len(stages)} stages share {training.epochs} epochs, so one has "
-                    f"{shortest}, and a warm-up of {training.warmup_epochs} in each "
-                    "leaves none to train alpha in; shorten it or search longer.",
-                )
-            )
-        if training.schedule_epochs:
-            found.append(
-                Problem(
-                    "training.schedule_epochs",
-                    "The learning rates of P-DARTS fall anew in each of its stages; "
-                    "set the length of the schedule to 0.",
-                )
-            )
-        depth = getattr(spec.space, "cells", None)
-        if depth is None:
-            found.append(
-                Problem(
-                    "method.name",
-                    "P-DARTS needs a search space whose supernet can be made of more "
-                    "or fewer cells; choose another space or method.",
-                )
-            )
-        elif options.cells and options.cells[-1] != depth:
-            found.append(
-                Problem(
-                    "method.cells",
-                    f"The last stage would have {options.cells[-1]} cells a stage, and "
-                    f"the search space says {depth}; make them equal.",
-                )
-            )
-        space = spaces.get(spec.space.name)(spec.space)
-        offered = max(int(candidates(space, t).sum(-1).max()) for t in space.tables)
-        if options.operations[0] < offered:
-            found.append(
-                Problem(
-                    "method.operations",
-                    f"The first stage searches all {offered} operations of an edge, "
-                    f"not {options.operations[0]}; begin with {offered}, or leave "
-                    "operations out of the search space.",
-                )
-            )
-        return found
+        return [*_schedule_problems(spec), *_size_problems(spec)]
 
     def report(self) -> MethodReport:
         return MethodReport(
@@ -323,6 +279,50 @@ def _cells(spec: SearchSpec) -> tuple[int, ...]:
         max(1, spec.space.cells - GROWTH * (stages - number))
         for number in range(1, stages + 1)
     )
+
+
+def _schedule_problems(spec: SearchSpec) -> Iterator[Problem]:
+    training, stages = spec.training, _stages(spec)
+    shortest = min(stage.epochs for stage in stages)
+    if shortest <= training.warmup_epochs:
+        yield Problem(
+            "training.warmup_epochs",
+            f"{len(stages)} stages share {training.epochs} epochs, so one has "
+            f"{shortest}, and a warm-up of {training.warmup_epochs} in each leaves "
+            "none to train alpha in; shorten it or search longer.",
+        )
+    if training.schedule_epochs:
+        yield Problem(
+            "training.schedule_epochs",
+            "The learning rates of P-DARTS fall anew in each of its stages; set the "
+            "length of the schedule to 0.",
+        )
+
+
+def _size_problems(spec: SearchSpec) -> Iterator[Problem]:
+    options = spec.method
+    depth = getattr(spec.space, "cells", None)
+    if depth is None:
+        yield Problem(
+            "method.name",
+            "P-DARTS needs a search space whose supernet can be made of more or fewer "
+            "cells; choose another space or method.",
+        )
+    elif options.cells and options.cells[-1] != depth:
+        yield Problem(
+            "method.cells",
+            f"The last stage would have {options.cells[-1]} cells a stage, and the "
+            f"search space says {depth}; make them equal.",
+        )
+    space = spaces.get(spec.space.name)(spec.space)
+    offered = max(int(candidates(space, t).sum(-1).max()) for t in space.tables)
+    if options.operations[0] < offered:
+        yield Problem(
+            "method.operations",
+            f"The first stage searches all {offered} operations of an edge, not "
+            f"{options.operations[0]}; begin with {offered}, or leave operations out "
+            "of the search space.",
+        )
 
 
 def _at_most(table: Tensor, column: int, most: int) -> Tensor:

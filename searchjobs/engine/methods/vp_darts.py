@@ -13,7 +13,7 @@ multiplied by 1 - K / (pruning epochs), and then trains on: nothing is lost for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -24,19 +24,26 @@ from ..contracts import Search, SetName, Tables, methods, spaces
 from ..data.split import share_of
 from ..events import MethodReport, Progress
 from ..problems import Problem
-from ..registry import Options, setting
+from ..registry import Options as AnyOptions
+from ..registry import setting
 from ..removal import RemovalTest, Scores, evaluations
-from ..stages import Stage, candidates, equal_stages, falls, keep_first, stage_of
+from ..stages import (
+    Ranking,
+    Stage,
+    candidates,
+    equal_stages,
+    falls,
+    keep_first,
+    ranking,
+    stage_of,
+)
 from ._alternating import Alternating
 
 if TYPE_CHECKING:
     from ..spec import SearchSpec
 
-Ranking = dict[str, list[list[int]]]
-"""Per table and row, its operations, the most important first."""
 
-
-class VpDartsOptions(Options):
+class VpDartsOptions(AnyOptions):
     name: Literal["vp-darts"] = "vp-darts"
     k: Literal["adjustable", "fixed"] = setting(
         "adjustable",
@@ -128,7 +135,7 @@ class VpDarts(Alternating):
         "derivation": {"name": "validated"},
     }
 
-    def __init__(self, options: Options, search: Search) -> None:
+    def __init__(self, options: AnyOptions, search: Search) -> None:
         self.scores: Scores | None = None
         self.factor: float | None = None
         super().__init__(options, search)
@@ -181,39 +188,42 @@ class VpDarts(Alternating):
         spec = self.search.spec
         if not _prunes(spec, epoch):
             return
-        ranking = yield from self._rank(epoch)
+        ranked = yield from self._rank(epoch)
         if self.options.pruning == "progressive":
             stage = stage_of(_stages(spec), epoch)
             assert stage is not None
-            self._remove(ranking, self.options.operations[stage.number - 1])
+            self._remove(ranked, self.options.operations[stage.number - 1])
         else:
-            self._soften(ranking, pruning_factor(spec, epoch))
+            self._soften(ranked, pruning_factor(spec, epoch))
 
-    def _rank(self, epoch: int) -> Iterator[Progress]:
-        """Yield progress and return the ranking."""
-        search, strengths = self.search, self.alpha()
+    def _rank(self, epoch: int) -> Generator[Progress, None, Ranking]:
+        """Yield progress and return the operations of each row by importance."""
+        search = self.search
+        alpha = {name: table.cpu() for name, table in self.alpha().items()}
         if self.options.criterion == "alpha":
-            return _by_magnitude(search, strengths)
+            return ranking(
+                search.space, {n: -table.abs() for n, table in alpha.items()}
+            )
         ids = search.selection.sets["V"]
         drawn = torch.randperm(len(ids), generator=search.streams["validation"])
         chosen = drawn[: validated(len(ids), self.options.share)]
         test = RemovalTest(search, ids[chosen.to(ids.device)])
         yield from test.run(epoch)
         self.scores = test.scores()
-        return self.scores.ranking(search.space, _on_cpu(strengths))
+        return self.scores.ranking(search.space, alpha)
 
-    def _soften(self, ranking: Ranking, factor: float) -> None:
+    def _soften(self, ranked: Ranking, factor: float) -> None:
         """Eq. 2: multiply the alpha of all but the first of each row."""
         self.factor = factor
-        for name, rows in ranking.items():
+        for name, rows in ranked.items():
             columns = len(self.search.space.columns(name))
             pruned = candidates(self.search.space, name) & ~keep_first(rows, 1, columns)
             self._scale(name, pruned, factor, forget=self.options.reset_moments)
 
-    def _remove(self, ranking: Ranking, count: int) -> None:
+    def _remove(self, ranked: Ranking, count: int) -> None:
         """Leave each row the first ``count`` operations, for good."""
         space = self.search.space
-        for name, rows in ranking.items():
+        for name, rows in ranked.items():
             kept = keep_first(rows, count, len(space.columns(name)))
             self._scale(name, ~kept, 0.0, forget=True)
             space.restrict(name, kept)
@@ -227,7 +237,7 @@ class VpDarts(Alternating):
         entries = entries.to(table.device)
         table.copy_(torch.where(entries, factor * table, table))
         if forget:
-            for moment in self.alpha_optimiser.state[table].values():
+            for moment in self.alpha_optimiser.state.get(table, {}).values():
                 if moment.shape == table.shape:
                     moment.masked_fill_(entries, 0)
 
@@ -325,24 +335,3 @@ def _prunes(spec: SearchSpec, epoch: int) -> bool:
     if kind == "progressive":
         return any(stage.first == epoch for stage in _stages(spec)[1:])
     return kind == "soft" and epoch > spec.training.warmup_epochs
-
-
-def _by_magnitude(search: Search, alpha: Tables) -> Ranking:
-    """Return the ranking by |alpha|, then by index."""
-    ranking: Ranking = {}
-    for name, table in alpha.items():
-        magnitudes = table.abs().tolist()
-        ranking[name] = [
-            sorted(
-                allowed.nonzero().flatten().tolist(),
-                key=lambda operation, row=row: (-row[operation], operation),
-            )
-            for row, allowed in zip(
-                magnitudes, candidates(search.space, name), strict=True
-            )
-        ]
-    return ranking
-
-
-def _on_cpu(tables: Tables) -> Tables:
-    return {name: table.cpu() for name, table in tables.items()}
