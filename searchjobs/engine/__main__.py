@@ -233,6 +233,13 @@ def _plan(options: argparse.Namespace) -> int:
     if options.json:
         print(found.model_dump_json(indent=2))
         return OK
+    if found.table is not None:
+        print(
+            f"nothing is trained: {found.table.repeats:,} searches on the benchmark "
+            f"table ({found.table.dataset}, {found.table.signal}), "
+            f"{found.table.budget:,.0f} simulated seconds each"
+        )
+        return OK
     note = " at least, the class limit may keep more" if found.lower_bound else ""
     print(f"{'after epoch':>11}  {'T':>9}  {'V':>9}")
     previous = None
