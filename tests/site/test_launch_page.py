@@ -56,12 +56,18 @@ def test_the_form_starts_from_the_first_preset(member: Client) -> None:
     assert re.search(r'name="training.epochs" value="60"', html)
 
 
-@pytest.mark.parametrize("recipe", all_recipes(), ids=lambda recipe: recipe.name)
-def test_a_preset_fills_the_form(member: Client, recipe: Any) -> None:
+@pytest.mark.parametrize(
+    "recipe",
+    {recipe.group: recipe for recipe in all_recipes()}.values(),
+    ids=lambda recipe: recipe.name,
+)
+def test_a_preset_of_each_group_fills_the_form(member: Client, recipe: Any) -> None:
     html = member.get(NEW, {"preset": recipe.name}).content.decode()
     seeds = ", ".join(str(seed) for seed in recipe.seeds)
     assert f'name="seeds" value="{seeds}"' in html
-    assert f'name="training.epochs" value="{recipe.spec["training"]["epochs"]}"' in html
+    method = recipe.spec["method"]["name"]
+    assert re.search(rf'<option value="{method}"[^>]* selected>', html)
+    assert recipe.source in unescape(html)
 
 
 def test_an_unknown_preset_is_not_found(member: Client) -> None:
