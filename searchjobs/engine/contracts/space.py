@@ -64,6 +64,16 @@ class Supernet(nn.Module):
         """
         raise NotImplementedError
 
+    def copied_channels(
+        self, narrow: Self, generator: torch.Generator
+    ) -> dict[str, tuple[Tensor, ...]]:
+        """Say how this supernet grows out of a narrower one (more of the channels go
+        through its operations): by the name of a tensor in the state, for each of its
+        first dimensions, which channel of the narrow one every channel copies, int64
+        on the CPU.  Tensors of one size are not named.
+        """
+        raise NotImplementedError
+
     def use_backend(self, backend: str) -> None:
         """Choose how the forward is computed; never what is computed.
 

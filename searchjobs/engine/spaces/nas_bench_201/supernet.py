@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from ...contracts import ActiveOperations, EdgeTerms, Supernet, Tables
 from ...dropout import drop
 from ...graphs import require_cuda
 from .backends import RunCell, compiled_cell, eager_cell, refused
-from .cell import EVERYTHING, Plan, SearchCell, Stage, prepare
+from .cell import EVERYTHING, EdgeConvolution, Plan, SearchCell, Stage, prepare
 from .encoding import OPERATIONS, TABLE
 from .skeleton import Head, Reduction, Stem, widths
 
@@ -124,6 +125,24 @@ class NasBench201Supernet(Supernet):
         assert self.noise is not None
         return drop(x, self.skip_dropout, self.noise)
 
+    def copied_channels(
+        self, narrow: Self, generator: torch.Generator
+    ) -> dict[str, tuple[Tensor, ...]]:
+        """Keep the channels of the narrow supernet and draw which of them each new one
+        copies, for the inputs and for the outputs of every convolution of an edge.
+        """
+        found: dict[str, tuple[Tensor, ...]] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, EdgeConvolution):
+                before = len(narrow.get_parameter(f"{name}.weight"))
+                inputs, outputs = (
+                    _copies(before, len(module.weight), generator) for _ in range(2)
+                )
+                for tensor_name, tensor in module.state_dict().items():
+                    sources = (outputs, inputs) if tensor.ndim > 1 else (outputs,)
+                    found[f"{name}.{tensor_name}"] = sources
+        return found
+
     def use_backend(self, backend: str) -> None:
         """Choose how the forward is computed.
 
@@ -166,6 +185,12 @@ class NasBench201Supernet(Supernet):
         if self._compiled_images is None:
             self._compiled_images = images.shape
         return self._run_cell if images.shape == self._compiled_images else eager_cell
+
+
+def _copies(narrow: int, wide: int, generator: torch.Generator) -> Tensor:
+    """Return (wide,) channels of a narrow map: all of them, then some by chance."""
+    drawn = torch.randint(narrow, (wide - narrow,), generator=generator)
+    return torch.cat((torch.arange(narrow), drawn))
 
 
 def _plan(active: ActiveOperations) -> Plan:
