@@ -19,6 +19,8 @@ Kind = Literal["text", "number", "select", "buttons", "check", "area"]
 
 #: Choices that are drawn side by side; the others drop down.
 BUTTONS = frozenset({"space", "selection"})
+#: The stopping rule that does nothing; a search without rules needs none.
+NO_RULE = "none"
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,32 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """One stopping rule: what it is, its settings, and what is wrong with it."""
+
+    number: int
+    name: str
+    label: str
+    help: str
+    fields: tuple[Field, ...]
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Form:
     """The fields of a spec in the three groups of the page.
 
-    ``advanced`` holds what is folded away; ``problems`` what belongs to no field.
+    ``rules`` are the stopping rules, ``another`` adds one; ``advanced`` holds what is
+    folded away; ``problems`` what belongs to no field.
+    What the chosen method does not read is left out: ``samples`` may be empty, and
+    ``another`` is None where no rule can be added.
     """
 
     what: tuple[Field, ...]
     samples: tuple[Field, ...]
     how: tuple[Field, ...]
+    rules: tuple[Rule, ...]
+    another: Field | None
     advanced: tuple[Section, ...]
     shown: dict[str, str]
     problems: tuple[str, ...] = field(default=())
@@ -103,28 +122,34 @@ class Form:
 def form(values: Values, problems: Iterable[Problem] = ()) -> Form:
     """Return the fields for the present values, with each problem at its field."""
     definitions = dict(spec_form.settings(values))
-    errors, unplaced = _place(problems, definitions)
+    rules = spec_form.rule_names(values)
+    errors, unplaced = _place(problems, definitions, len(rules))
     base = spec_form.defaults({path: values[path] for path in spec_form.DECISIVE})
+    unread = spec_form.ignored(values)
+    for number, rule in enumerate(rules):
+        base |= spec_form.rule_defaults(number, rule)
 
     def options_of(section: str, *, advanced: bool) -> tuple[Field, ...]:
         return tuple(
             _setting(path, info, values, base, errors)
             for path, info in definitions.items()
-            if path.startswith(f"{section}.") and _is_advanced(info) == advanced
+            if section not in unread
+            and path.startswith(f"{section}.")
+            and _is_advanced(info) == advanced
         )
 
-    def choice(section: str) -> Field:
-        return _choice(section, values, errors)
+    def choice(section: str) -> tuple[Field, ...]:
+        return () if section in unread else (_choice(section, values, errors),)
 
     folded = {
         name: options_of(name, advanced=True)
         for name in (*spec_form.CHOICES, *spec_form.SECTIONS)
     }
-    folded["derivation"] = (choice("derivation"), *folded["derivation"])
+    folded["derivation"] = (*choice("derivation"), *folded["derivation"])
     what = [
         each
         for name in ("space", "dataset", "method")
-        for each in (choice(name), *options_of(name, advanced=False))
+        for each in (*choice(name), *options_of(name, advanced=False))
     ]
     how = [
         each
@@ -133,14 +158,23 @@ def form(values: Values, problems: Iterable[Problem] = ()) -> Form:
     ]
     return Form(
         what=tuple(what),
-        samples=(choice("selection"), *options_of("selection", advanced=False)),
+        samples=(*choice("selection"), *options_of("selection", advanced=False)),
         how=tuple(how),
+        rules=tuple(
+            _rule(number, name, definitions, values, base, errors)
+            for number, name in enumerate(rules)
+        ),
+        another=None if spec_form.RULES in unread else _another(),
         advanced=tuple(
             Section(SearchSpec.model_fields[name].title or name, fields)
             for name, fields in folded.items()
             if fields
         ),
-        shown={f"{spec_form.SHOWN}{path}": values[path] for path in spec_form.DECISIVE},
+        shown={
+            f"{spec_form.SHOWN}{path}": values[path]
+            for path in spec_form.DECISIVE
+            if path.partition(".")[0] not in unread
+        },
         problems=tuple(unplaced),
     )
 
@@ -170,6 +204,50 @@ def _choice(section: str, values: Values, errors: dict[str, list[str]]) -> Field
     )
 
 
+def _rule(
+    number: int,
+    name: str,
+    definitions: dict[str, FieldInfo],
+    values: Values,
+    base: Values,
+    errors: dict[str, list[str]],
+) -> Rule:
+    prefix = f"{spec_form.RULES}.{number}."
+    part = next((p for p in PARTS[spec_form.RULES].all() if p.name == name), None)
+    return Rule(
+        number,
+        name,
+        label=part.label if part else name,
+        help=f"{part.summary} Source: {part.source}" if part else "",
+        fields=tuple(
+            _setting(path, info, values, base, errors)
+            for path, info in definitions.items()
+            if path.startswith(prefix)
+        ),
+        errors=tuple(errors.get(f"{prefix}name", ())),
+    )
+
+
+def _another() -> Field:
+    """The field that adds a rule; the part that does nothing is not offered."""
+    rules = [part for part in PARTS[spec_form.RULES].all() if part.name != NO_RULE]
+    return Field(
+        name=spec_form.ADD,
+        label="Add a rule",
+        kind="select",
+        value="",
+        help="Any number of rules may look at one run, also several of one kind. The "
+        "first that acts ends the search; those that only watch mark their epoch and "
+        "keep its architecture.",
+        options=(
+            Option("", "choose a rule …"),
+            *(Option(part.name, part.label, hint=part.summary) for part in rules),
+        ),
+        decisive=True,
+        wide=True,
+    )
+
+
 def _parts(section: str) -> tuple[Option, ...]:
     """Return the parts to choose from; those of a family stand together, the families
     in our order, then the rest."""
@@ -193,10 +271,12 @@ def _setting(
 ) -> Field:
     kind, options = _kind(info)
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    if extra.get("names") == "operations":
+        kind, options = "select", _operations(values, values[path])
     unit = str(extra.get("unit") or "")
     return Field(
         name=path,
-        label=info.title or path.partition(".")[2].replace("_", " "),
+        label=info.title or path.rpartition(".")[2].replace("_", " "),
         kind=kind,
         value=values[path],
         help=info.description or "",
@@ -208,6 +288,13 @@ def _setting(
         placeholder="any" if NoneType in get_args(info.annotation) else "",
         errors=tuple(errors.get(path, ())),
     )
+
+
+def _operations(values: Values, present: str) -> tuple[Option, ...]:
+    """Return the operations of the chosen space, and a value that is none of them."""
+    part = chosen_part("space", values)
+    names = part(part.Options()).operations if part else ()
+    return tuple(Option(name, name) for name in dict.fromkeys([*names, present]))
 
 
 def _kind(info: FieldInfo) -> tuple[Kind, tuple[Option, ...]]:
@@ -233,21 +320,28 @@ def _is_advanced(info: FieldInfo) -> bool:
 
 
 def _place(
-    problems: Iterable[Problem], definitions: dict[str, FieldInfo]
+    problems: Iterable[Problem], definitions: dict[str, FieldInfo], rules: int
 ) -> tuple[dict[str, list[str]], list[str]]:
-    """Return sentences by field, and those that belong to no field of the form.
-
-    A problem of a list's element goes to the list, one of a whole part to its
-    choice.
-    """
+    """Return sentences by field, and those that belong to no field of the form."""
+    names = {f"{spec_form.RULES}.{number}.name" for number in range(rules)}
+    known = {*definitions, *spec_form.DECISIVE, *names}
     placed: dict[str, list[str]] = {}
     unplaced: list[str] = []
     for problem in problems:
-        path = ".".join(problem.field.split(".")[:2])
-        if path in spec_form.CHOICES:
-            path = f"{path}.name"
-        if path in definitions or path in spec_form.DECISIVE:
+        path = _field_of(problem.field, definitions)
+        if path in known:
             placed.setdefault(path, []).append(problem.sentence)
         else:
             unplaced.append(problem.sentence)
     return placed, unplaced
+
+
+def _field_of(path: str, definitions: dict[str, FieldInfo]) -> str:
+    """Return the field that shows a problem: that of an element of a list the list's,
+    that of a whole part its choice's, that of a whole stopping rule its name's."""
+    steps = path.split(".")
+    if steps[0] == spec_form.RULES and len(steps) > 1:
+        inside = ".".join(steps[:3])
+        return inside if inside in definitions else ".".join([*steps[:2], "name"])
+    field_path = ".".join(steps[:2])
+    return f"{field_path}.name" if field_path in spec_form.CHOICES else field_path

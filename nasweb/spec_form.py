@@ -8,6 +8,7 @@ How the fields are drawn stands in ``spec_fields``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from types import NoneType
@@ -29,15 +30,23 @@ RECIPE = "training.recipe"
 DECISIVE = (*(f"{name}.name" for name in CHOICES), RECIPE)
 #: Prefix of the hidden fields that tell which choices the reader was shown.
 SHOWN = "shown."
+#: The list of rules: ``stopping.0.name``, ``stopping.0.skips`` and so on.
+RULES = "stopping"
+#: Fields by which a reader asks for one more rule (its name) or one less (its number).
+ADD, REMOVE = f"add.{RULES}", f"remove.{RULES}"
+MOST_RULES = 20
+_RULE_NAME = re.compile(rf"{RULES}\.(0|[1-9]\d?)\.name")
 
 
 def from_spec(spec: SearchSpec) -> Values:
     """Return every value of the form for a whole spec."""
     content = spec.model_dump(mode="json")
     values = {f"{name}.name": str(content[name]["name"]) for name in CHOICES}
+    for number, rule in enumerate(content[RULES]):
+        values[f"{RULES}.{number}.name"] = rule["name"]
     for path, _ in settings(values):
-        section, _, name = path.partition(".")
-        values[path] = as_text(content[section][name])
+        home, name = _home(content, path)
+        values[path] = as_text(home[name])
     return values
 
 
@@ -54,18 +63,73 @@ def from_browser(given: Mapping[str, str]) -> Values:
         del chosen[RECIPE]  # the new method brings its own
     values = defaults(chosen)
     before = defaults(shown) if shown else values
+    unread = ignored(values)
     for path, default in values.items():
-        if path not in given:
+        if path not in given or path.partition(".")[0] in unread:
             continue
         text = given[path].strip()
         untouched = path not in DECISIVE and text == before.get(path)
         values[path] = default if untouched else text
+    return values if RULES in unread else values | _rules_from(given)
+
+
+def ignored(values: Mapping[str, str]) -> frozenset[str]:
+    """Return the parts and sections that the chosen method does not read: they stay
+    at their defaults, and the form does not show them."""
+    return frozenset(_part("method", values).ignores)
+
+
+def _rules_from(given: Mapping[str, str]) -> Values:
+    """Return the rules that a browser sent, numbered anew, less the one that is to go
+    and with the one that was added."""
+    kept = [n for n in _numbers(given) if str(n) != given.get(REMOVE)]
+    values: Values = {}
+    for number, former in enumerate(kept[:MOST_RULES]):
+        for path, default in rule_defaults(
+            number, given[f"{RULES}.{former}.name"]
+        ).items():
+            name = path.rpartition(".")[2]
+            values[path] = given.get(f"{RULES}.{former}.{name}", default).strip()
+    if given.get(ADD) and len(kept) < MOST_RULES:
+        values |= rule_defaults(len(kept), given[ADD])
     return values
+
+
+def rule_defaults(number: int, name: str) -> Values:
+    """Return the name and the settings of a rule that nobody has touched."""
+    values = {f"{RULES}.{number}.name": name}
+    for path, info in _rule_settings(number, name):
+        values[path] = as_text(info.get_default())
+    return values
+
+
+def rule_names(values: Mapping[str, str]) -> list[str]:
+    """Return the names of the rules in their order."""
+    return [values[f"{RULES}.{number}.name"] for number in _numbers(values)]
+
+
+def _numbers(values: Mapping[str, str]) -> list[int]:
+    found = (_RULE_NAME.fullmatch(path) for path in values)
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _rule_settings(number: int, name: str) -> list[tuple[str, FieldInfo]]:
+    """Return a rule's settings; an unknown rule has none, and its sentence from
+    validation."""
+    try:
+        options = PARTS[RULES].get(name).Options
+    except KeyError:
+        return []
+    return [
+        (f"{RULES}.{number}.{field}", info)
+        for field, info in options.model_fields.items()
+        if field != "name"
+    ]
 
 
 def choices_differ(given: Mapping[str, str]) -> bool:
     """Say whether the reader made a choice whose settings they have not seen."""
-    return any(
+    return bool(given.get(ADD)) or any(
         given.get(path, "") != given[SHOWN + path]
         for path in DECISIVE
         if SHOWN + path in given
@@ -106,10 +170,19 @@ def _recipe_came_with_the_method(
 def to_data(values: Values) -> dict[str, Any]:
     """Return the mapping that ``searchjobs.engine.validation.validate`` judges."""
     data: dict[str, Any] = {name: {"name": values[f"{name}.name"]} for name in CHOICES}
+    data |= {name: {} for name in SECTIONS}
+    data[RULES] = [{"name": name} for name in rule_names(values)]
     for path, info in settings(values):
-        section, _, name = path.partition(".")
-        data.setdefault(section, {})[name] = from_text(info, values[path])
+        home, name = _home(data, path)
+        home[name] = from_text(info, values[path])
     return data
+
+
+def _home(content: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """Return where a path leads to inside a spec: the part or section, and the name."""
+    *parents, name = path.split(".")
+    home: Any = content[parents[0]]
+    return (home[int(parents[1])] if parents[0] == RULES else home), name
 
 
 def settings(values: Mapping[str, str]) -> list[tuple[str, FieldInfo]]:
@@ -118,12 +191,15 @@ def settings(values: Mapping[str, str]) -> list[tuple[str, FieldInfo]]:
         **{name: _part(name, values).Options for name in CHOICES},
         **{name: SearchSpec.model_fields[name].annotation for name in SECTIONS},
     }
-    return [
+    found = [
         (f"{section}.{name}", info)
         for section, model in models.items()
         for name, info in model.model_fields.items()
         if not (section in CHOICES and name == "name")
     ]
+    for number, rule in enumerate(rule_names(values)):
+        found += _rule_settings(number, rule)
+    return found
 
 
 def as_text(value: Any) -> str:

@@ -18,6 +18,7 @@ from nasweb.plan_chart import chart
 from nasweb.spec_fields import Field, Option
 from nasweb.spec_form import Values
 from searchjobs import launch as launching
+from searchjobs.benchmark import DATASETS
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import Recipe, all_recipes, recipe
@@ -58,7 +59,7 @@ def new(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _page(request, team, _first_draft(request))
     draft = _read(request.POST)
-    if "refresh" in request.POST:
+    if "refresh" in request.POST or spec_form.REMOVE in request.POST:
         return _page(request, team, draft)
     if spec_form.choices_differ(request.POST):
         messages.warning(
@@ -305,6 +306,9 @@ def _preview_context(request: HttpRequest, draft: Draft) -> dict[str, Any]:
             "faults": [problem.sentence for problem in error.problems],
             "seed_count": len(seeds),
         }
+    if planned.table is not None:
+        dataset = DATASETS[planned.table.dataset]
+        return {"plan": planned, "table_dataset": dataset, "seed_count": len(seeds)}
     frozen = _frozen(planned.architecture_steps)
     return {
         "plan": planned,
@@ -343,6 +347,9 @@ def _suggested_name(values: Values) -> str:
     )
     if not (method and selection and dataset):
         return ""
+    if "dataset" in spec_form.ignored(values):  # that of the method's own options
+        searched = DATASETS.get(values.get("method.dataset", ""), "")
+        return " · ".join(filter(None, [_short(method.label), searched]))
     by = [method.label] if selection.name == "full" else [method.label, selection.label]
     return f"{' + '.join(_short(label) for label in by)} · {dataset.label}"
 

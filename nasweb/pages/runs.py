@@ -24,6 +24,7 @@ from nasweb.figures.theme import operation_style, thin
 from nasweb.live import epoch_number
 from nasweb.pages import outlook
 from nasweb.runs import points as rows
+from nasweb.runs import table_search
 from nasweb.runs.charts import (
     Setting,
     charts,
@@ -77,6 +78,8 @@ def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What happens in the search now: tiles and charts that grow."""
     run = access.run_or_404(request, uuid)
     points, setting = rows.read(run), setting_of(run)
+    if setting.plan.get("table"):
+        return _table_search(request, run, setting, points)
     figures = charts(setting, points)
     of_method = method_charts(setting, points)
     context = {
@@ -88,6 +91,27 @@ def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _tab(
         request, run, setting, points[-1] if points else None, "detail", context
     )
+
+
+def _table_search(
+    request: HttpRequest, run: Run, setting: Setting, points: list[rows.Point]
+) -> HttpResponse:
+    """The live tab of a search on a benchmark table."""
+    last = points[-1] if points else None
+    table = setting.plan["table"]
+    of_method = method_charts(setting, points)
+    context = {
+        "figures": table_search.table_charts(setting, points) | of_method,
+        "method_charts": [{"name": n, **f["card"]} for n, f in of_method.items()],
+        "history": _history(setting, points),
+        "table": table,
+        "repeats_note": f"mean ± std over n = {table['repeats']:,} repeats; the search "
+        f"sees {table['signal']}, a table look-up",
+        "accuracies": table_search.accuracy_rows(last),
+        "top": table_search.top_rows(rows.space_name(run), last),
+        "datasets": list(benchmark.DATASETS.values()),
+    }
+    return _tab(request, run, setting, last, "detail", context, "table_search")
 
 
 @require_safe
@@ -230,8 +254,10 @@ def _tab(
     point: rows.Point | None,
     tab: str,
     context: dict[str, Any],
+    template: str = "",
 ) -> HttpResponse:
-    """Render a tab under the head that all tabs share."""
+    """Render a tab under the head that all tabs share; ``template`` if it is not that
+    of its name."""
     state = status(run)
     context |= {
         "run": run,
@@ -264,10 +290,11 @@ def _tab(
                 for place, name in enumerate(setting.operations)
             },
             "columns": list(setting.operations),
+            "word": "point" if setting.plan.get("table") else "epoch",
             "stage": (point or {}).get("method", {}).get("stage"),
         },
     }
-    return render(request, f"runs/{tab}.html", context)
+    return render(request, f"runs/{template or tab}.html", context)
 
 
 def _history(setting: Setting, points: list[rows.Point]) -> list[dict[str, Any]]:
@@ -289,6 +316,12 @@ def _history(setting: Setting, points: list[rows.Point]) -> list[dict[str, Any]]
 def _subtitle(run: Run) -> str:
     """Say what was searched, on what, with which samples."""
     given = run.job.spec
+    if table := (run.plan or {}).get("table"):
+        return (
+            f"{methods.get(given['method']['name']).label} · benchmark table, "
+            f"{benchmark.DATASETS[table['dataset']]} · {table['repeats']:,} repeats · "
+            f"{table['budget']:,.0f} simulated seconds each · nothing is trained"
+        )
     sizes = (run.plan or {}).get("sizes", {})
     parts = [
         methods.get(given["method"]["name"]).label,

@@ -26,6 +26,7 @@ from searchjobs.models import EpochRecord, Run
 
 from . import points as rows
 from .status import waiting
+from .table_search import newest_charts, table_tiles
 from .tiles import EIGENVALUE_WINDOW, Tile, tiles
 
 
@@ -59,7 +60,12 @@ def setting_of(run: Run) -> Setting:
     spec = run.job.spec
     space = benchmark.space_named(rows.space_name(run))
     best = benchmark.optimum(space.name)
-    searched = str((spec.get("dataset") or {}).get("name", "")).replace("-", "")
+    on_table = (run.plan or {}).get("table")
+    searched = (
+        on_table["dataset"]
+        if on_table
+        else str((spec.get("dataset") or {}).get("name", "")).replace("-", "")
+    )
     return Setting(
         epochs=run.epochs,
         edges=run.structure.get("edges") or dict(space.tables),
@@ -160,6 +166,8 @@ def dataset_label(name: str) -> str:
 
 def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
     """Return the tiles for the run's newest epoch; one query."""
+    if setting.plan.get("table"):
+        return table_tiles(setting, point)
     measured = EpochRecord.objects.filter(run=run, eigenvalue__isnull=False)
     newest = measured.order_by("-epoch").values_list("eigenvalue", flat=True)
     return tiles(
@@ -194,18 +202,24 @@ def epoch_messages(
     setting = setting_of(run)
     messages = []
     for before, point in zip([known, *points], points, strict=False):
-        names = list(point["events"]) if point["epoch"] > 1 else ["T", "V"]
         messages.append(
             {
                 "epoch": point["epoch"],
                 "point": {**point, "marks": marks(setting, point)},
-                "charts": set_charts(setting, point, point["events"], names)
+                "charts": _drawn_anew(setting, point)
                 | _told_first(run, setting, before, point),
                 "tiles": [],
             }
         )
     messages[-1]["tiles"] = tiles_of(run, setting, points[-1])
     return messages
+
+
+def _drawn_anew(setting: Setting, point: Point) -> dict[str, Figure]:
+    if setting.plan.get("table"):
+        return newest_charts(setting, point)
+    names = list(point["events"]) if point["epoch"] > 1 else ["T", "V"]
+    return set_charts(setting, point, point["events"], names)
 
 
 def _told_first(

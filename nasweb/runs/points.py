@@ -98,8 +98,21 @@ def point(
         "flops": architecture.flops if architecture else None,
         "index": architecture.index if architecture else None,
         "table": table_values(entry) if entry else None,
+        "repeats": with_bands(report.get("repeats")),
         "cost_share": record.cost_units / baseline if baseline else None,
     }
+
+
+def with_bands(value: Any) -> Any:
+    """Return what a report says of repeats; each mean with std has ``low`` and ``high``
+    beside it, which charts draw."""
+    if isinstance(value, Mapping):
+        found = {name: with_bands(each) for name, each in value.items()}
+        if found.keys() == {"mean", "std"}:
+            std = found["std"] or 0.0
+            found |= {"low": found["mean"] - std, "high": found["mean"] + std}
+        return found
+    return value
 
 
 def last_events(points: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -26,9 +26,18 @@ def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         path = f"{prefix}{name}"
         if isinstance(value, Mapping):
             found |= flatten(value, f"{path}.")
+        elif _is_list_of_parts(value):
+            for number, part in enumerate(value):
+                found |= flatten(part, f"{path}.{number}.")
         else:
             found[path] = in_words(value)
     return found
+
+
+def _is_list_of_parts(value: Any) -> bool:
+    """Say whether a setting holds parts with settings of their own: stopping rules."""
+    is_list = isinstance(value, list | tuple) and bool(value)
+    return is_list and all(isinstance(part, Mapping) for part in value)
 
 
 def in_words(value: Any) -> str:
@@ -53,6 +62,9 @@ def sections(spec: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]
     for name, value in spec.items():
         if isinstance(value, Mapping):
             found.append((name, list(flatten(value).items())))
+        elif _is_list_of_parts(value):
+            for number, part in enumerate(value):
+                found.append((f"{name}.{number}", list(flatten(part).items())))
         else:
             top.append((name, in_words(value)))
     return [("run", top), *found] if top else found

@@ -89,7 +89,8 @@ def _where(run: Run) -> str:
 def _summary(run: Run) -> str:
     job = run.job
     progress = job.progress or {}
-    parts = [f"epoch {run.epoch} of {run.epochs}"]
+    word = "point" if (run.plan or {}).get("table") else "epoch"
+    parts = [f"{word} {run.epoch} of {run.epochs}"]
     phase = progress.get("phase", "search")
     if job.state in HELD:
         if phase != "search":

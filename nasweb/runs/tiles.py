@@ -48,9 +48,10 @@ def tiles(
     ]
 
 
-def _tile(
+def tile(
     key: str, label: str, value: str, note: str, *, unit: str = "", tone: str = ""
 ) -> Tile:
+    """Return a tile; ``key`` is what the browser finds it by."""
     return {
         "key": key,
         "label": label,
@@ -73,7 +74,7 @@ def _genotype(
         note = f"table look-up · rank {values['rank']:,} of {values['of']:,}"
         if optimum is not None:
             note += f" · optimum {optimum:.2f}"
-        return _tile(
+        return tile(
             "genotype",
             f"Genotype now, {dataset_label} test",
             f"{values['test']:.2f} %",
@@ -89,14 +90,14 @@ def _genotype(
         )
     if point is None and table_loaded:
         note = "looked up in the table after each epoch"
-    return _tile("genotype", "Genotype now, not trained", per_cent(inherited), note)
+    return tile("genotype", "Genotype now, not trained", per_cent(inherited), note)
 
 
 def _samples(point: Mapping[str, Any] | None, sizes: Mapping[str, int]) -> Tile:
     total = sum(sizes.values())
     if not total:
         note = "known once the search has started"
-        return _tile("samples", "Samples that remain", "–", note)
+        return tile("samples", "Samples that remain", "–", note)
     left = dict(sizes)
     for name, state in ((point or {}).get("sets") or {}).items():
         left[name] = state["remaining"]
@@ -104,24 +105,22 @@ def _samples(point: Mapping[str, Any] | None, sizes: Mapping[str, int]) -> Tile:
         f"{name} {left[name]:,} of {sizes[name]:,}" for name in sorted(sizes)
     )
     share = per_cent(sum(left.values()) / total)
-    return _tile("samples", "Samples that remain", share, note)
+    return tile("samples", "Samples that remain", share, note)
 
 
 def _cost(point: Mapping[str, Any] | None) -> Tile:
     share = (point or {}).get("cost_share")
     if point is None or share is None:
         note = "counted in passes over samples, from the first epoch on"
-        return _tile("cost", "Search cost so far", "–", note)
+        return tile("cost", "Search cost so far", "–", note)
     note = f"of the same search without pruning · {point['cost_units']:,.0f} cost units"
-    return _tile("cost", "Search cost so far", f"{share:.2f} ×", note)
+    return tile("cost", "Search cost so far", f"{share:.2f} ×", note)
 
 
 def _parameter_free(point: Mapping[str, Any] | None) -> Tile:
     label = "Parameter-free operations"
     if point is None:
-        return _tile(
-            "skips", label, "–", "skip, pool and none, from the first epoch on"
-        )
+        return tile("skips", label, "–", "skip, pool and none, from the first epoch on")
     edges = len(point["cell"]) or 1
     free = point.get("parameter_free") or 0
     kinds = f"{point['skips']} skip, {point.get('nones') or 0} none"
@@ -133,7 +132,7 @@ def _parameter_free(point: Mapping[str, Any] | None) -> Tile:
         note, tone = "close to collapse", "warning"
     else:
         note, tone = "no sign of collapse", ""
-    return _tile(
+    return tile(
         "skips",
         label,
         str(free),
@@ -146,22 +145,22 @@ def _parameter_free(point: Mapping[str, Any] | None) -> Tile:
 def _eigenvalue(values: Sequence[float], every: int) -> Tile:
     label = "Dominant eigenvalue"
     if not every:
-        return _tile("eigenvalue", label, "–", "switched off in this spec")
+        return tile("eigenvalue", label, "–", "switched off in this spec")
     if not values:
-        return _tile(
+        return tile(
             "eigenvalue", label, "–", f"of the alpha Hessian, every {every} epochs"
         )
     newest = f"{values[-1]:.3g}"
     window = EIGENVALUE_WINDOW
     if len(values) < 2 * window:
         note = f"alpha Hessian, fixed samples of V · {len(values)} measured"
-        return _tile("eigenvalue", label, newest, note)
+        return tile("eigenvalue", label, newest, note)
     before = sum(values[-2 * window : -window]) / window
     now = sum(values[-window:]) / window
     trend = "steady"
     if abs(now - before) > 0.05 * max(abs(before), 1e-12):
         trend = "rising" if now > before else "falling"
     note = f"window {before:.3g} → {now:.3g} · {trend}"
-    return _tile(
+    return tile(
         "eigenvalue", label, newest, note, tone="warning" if trend == "rising" else ""
     )

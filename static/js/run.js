@@ -107,7 +107,7 @@
     showImportance(entry);
     showCell(entry);
     document.getElementById("epoch-shown").textContent = entry.epoch;
-    slider.setAttribute("aria-valuetext", "epoch " + entry.epoch);
+    slider.setAttribute("aria-valuetext", page.word + " " + entry.epoch);
   }
 
   function showImportance(entry) {
@@ -142,7 +142,7 @@
       facts.push("takes no none");
     }
     document.getElementById("cell-note").textContent = facts.join(" · ");
-    document.getElementById("cell-epoch").textContent = " of epoch " + entry.epoch;
+    document.getElementById("cell-epoch").textContent = " of " + page.word + " " + entry.epoch;
     document.getElementById("cell-warning").hidden = entry.connected !== false || kind !== "cell";
     document.getElementById("cell-empty").hidden = true;
   }

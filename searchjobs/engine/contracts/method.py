@@ -28,11 +28,11 @@ class PlannedMethod(Part):
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """By section of the spec, what its paper sets otherwise than the recipe; whoever
     writes a spec overrides it."""
+    ignores: ClassVar[frozenset[str]] = frozenset()
+    """Parts and sections of the spec that the method does not read; forms hide them."""
     strength_label: ClassVar[str] = "softmax(alpha)"
     """What the numbers of ``strengths`` are, as the heatmap's title says it: where a
     method uses no softmax, ``alpha, no softmax``."""
-    ignores: ClassVar[frozenset[str]] = frozenset()
-    """Parts and sections of the spec that the method does not read; forms hide them."""
 
     @classmethod
     def streams(cls, options: Any) -> DataStreams:
@@ -192,6 +192,11 @@ class Method(PlannedMethod, ABC):
     def report(self) -> MethodReport:
         """Return what this method alone can show of the epoch that has ended."""
         return MethodReport()
+
+    def restart_weights(self, rate: float) -> None:
+        """Forget the momentum of w and go on at a constant rate: a derivation trains
+        the supernet on after the last epoch (projection)."""
+        raise NotImplementedError(f"{self.label} does not train after its last epoch")
 
     @abstractmethod
     def learning_rates(self) -> dict[str, float]:
