@@ -168,11 +168,8 @@ def test_the_likeliest_are_those_of_an_enumeration(without):
 
 
 def test_all_architectures_are_there_if_all_are_asked_for():
-    found = sampling.likeliest(
-        space(without=("none",)),
-        {"cell": torch.rand(6, 5, generator=seeded(6)) + 0.01},
-        9999,
-    )
+    shares = {"cell": torch.rand(6, 5, generator=seeded(6)) + 0.01}
+    found = sampling.likeliest(space(without=("none",)), shares, 9999)
     assert len({tuple(choice["cell"].tolist()) for choice in found}) == 4**6
 
 

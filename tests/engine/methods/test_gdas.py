@@ -108,7 +108,8 @@ def test_the_temperature_falls_evenly_from_ten_to_a_tenth():
 
 
 def convolutions_run(search, step):
-    """Which convolutions ran, by side of the kernel, summed over cells."""
+    """Which convolutions ran, by side of the kernel, summed over cells; and what the
+    step gave."""
     counts = {1: 0, 3: 0}
     handles = []
     for module in search.supernet.modules():
@@ -118,10 +119,10 @@ def convolutions_run(search, step):
                 counts[module.weight.shape[-1]] += 1
 
             handles.append(module.register_forward_hook(count))
-    step()
+    result = step()
     for handle in handles:
         handle.remove()
-    return counts
+    return counts, result
 
 
 def test_only_drawn_operations_run_in_either_step():
@@ -132,7 +133,7 @@ def test_only_drawn_operations_run_in_either_step():
         lambda: method.weight_step(train),
         lambda: method.architecture_step(valid, ()),
     ) * 3:
-        counts = convolutions_run(search, step)
+        counts, _ = convolutions_run(search, step)
         drawn = method.drawn["cell"].tolist()
         assert counts == {1: cells * drawn.count(2), 3: cells * drawn.count(3)}
 
