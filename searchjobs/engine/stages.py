@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .contracts import Space, Tables
+from .contracts import Space, Tables, spaces
+from .problems import Problem
+
+if TYPE_CHECKING:
+    from .spec import SearchSpec
 
 Ranking = dict[str, list[list[int]]]
 """Per table and row, the operations that it may take, in order."""
@@ -93,3 +97,28 @@ def falls(operations: Sequence[int]) -> bool:
     """Say whether numbers of operations, one a stage, fall and leave a choice."""
     falling = all(before > after for before, after in pairwise(operations))
     return falling and operations[-1] >= 2
+
+
+def stage_problems(
+    spec: SearchSpec, stages: Sequence[Stage], operations: Sequence[int]
+) -> Iterator[Problem]:
+    """Say what keeps stages, each with a warm-up of its own, from working, and whether
+    the first of them has fewer ``operations`` than the space offers."""
+    training = spec.training
+    shortest = min(stage.epochs for stage in stages)
+    if shortest <= training.warmup_epochs:
+        yield Problem(
+            "training.warmup_epochs",
+            f"{len(stages)} stages share {training.epochs} epochs, so one has "
+            f"{shortest}, and a warm-up of {training.warmup_epochs} in each leaves "
+            "none to train alpha in; shorten it or search longer.",
+        )
+    space = spaces.get(spec.space.name)(spec.space)
+    offered = max(int(candidates(space, t).sum(-1).max()) for t in space.tables)
+    if operations[0] < offered:
+        yield Problem(
+            "method.operations",
+            f"The first stage searches all {offered} operations of an edge, not "
+            f"{operations[0]}; begin with {offered}, or leave operations out of the "
+            "search space.",
+        )

@@ -16,14 +16,14 @@ Net2Net, ICLR 2016).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..contracts import Batch, Search, SetName, Tables, methods, spaces
+from ..contracts import Batch, Search, SetName, Tables, methods
 from ..events import MethodReport
 from ..optimisation import alpha_optimiser
 from ..problems import Problem
@@ -37,6 +37,7 @@ from ..stages import (
     keep_first,
     ranking,
     stage_of,
+    stage_problems,
 )
 from . import _dirichlet as dirichlet
 from ._alternating import Alternating
@@ -231,7 +232,13 @@ class DrNas(Alternating):
 
     @classmethod
     def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:
-        return list(_problems(spec)) if spec.method.progressive else []
+        options = spec.method
+        if not options.progressive:
+            return []
+        return [
+            *partial_problems(spec, "method.partial", sorted(set(options.partial))),
+            *stage_problems(spec, _stages(spec), options.operations),
+        ]
 
     def report(self) -> MethodReport:
         if not self.options.progressive:
@@ -267,25 +274,3 @@ def widened(tensor: Tensor, sources: tuple[Tensor, ...] | None) -> Tensor:
 def _stages(spec: SearchSpec) -> list[Stage]:
     count = len(spec.method.operations) if spec.method.progressive else 1
     return equal_stages(spec.training.epochs, count)
-
-
-def _problems(spec: SearchSpec) -> Iterator[Problem]:
-    training, options, stages = spec.training, spec.method, _stages(spec)
-    yield from partial_problems(spec, "method.partial", sorted(set(options.partial)))
-    shortest = min(stage.epochs for stage in stages)
-    if shortest <= training.warmup_epochs:
-        yield Problem(
-            "training.warmup_epochs",
-            f"{len(stages)} stages share {training.epochs} epochs, so one has "
-            f"{shortest}, and a warm-up of {training.warmup_epochs} in each leaves "
-            "none to train alpha in; shorten it or search longer.",
-        )
-    space = spaces.get(spec.space.name)(spec.space)
-    offered = max(int(candidates(space, t).sum(-1).max()) for t in space.tables)
-    if options.operations[0] < offered:
-        yield Problem(
-            "method.operations",
-            f"The first stage searches all {offered} operations of an edge, not "
-            f"{options.operations[0]}; begin with {offered}, or leave operations out "
-            "of the search space.",
-        )

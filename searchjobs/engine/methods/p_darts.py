@@ -20,7 +20,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..contracts import Search, SetName, Tables, methods, spaces
+from ..contracts import Search, SetName, Tables, methods
 from ..events import MethodReport
 from ..problems import Problem
 from ..registry import Options as AnyOptions
@@ -33,6 +33,7 @@ from ..stages import (
     keep_first,
     ranking,
     stage_of,
+    stage_problems,
 )
 from ._alternating import Alternating
 
@@ -123,6 +124,7 @@ class PDarts(Alternating):
         "behind identities and at most M of them in the end."
     )
     source = "Chen, Xie, Wu, Tian, P-DARTS, ICCV 2019, sections 3.2 and 3.3."
+    family = "Fewer operations as it goes"
     Options = PDartsOptions
     options: PDartsOptions
     defaults = {
@@ -282,16 +284,8 @@ def _cells(spec: SearchSpec) -> tuple[int, ...]:
 
 
 def _schedule_problems(spec: SearchSpec) -> Iterator[Problem]:
-    training, stages = spec.training, _stages(spec)
-    shortest = min(stage.epochs for stage in stages)
-    if shortest <= training.warmup_epochs:
-        yield Problem(
-            "training.warmup_epochs",
-            f"{len(stages)} stages share {training.epochs} epochs, so one has "
-            f"{shortest}, and a warm-up of {training.warmup_epochs} in each leaves "
-            "none to train alpha in; shorten it or search longer.",
-        )
-    if training.schedule_epochs:
+    yield from stage_problems(spec, _stages(spec), spec.method.operations)
+    if spec.training.schedule_epochs:
         yield Problem(
             "training.schedule_epochs",
             "The learning rates of P-DARTS fall anew in each of its stages; set the "
@@ -313,15 +307,6 @@ def _size_problems(spec: SearchSpec) -> Iterator[Problem]:
             "method.cells",
             f"The last stage would have {options.cells[-1]} cells a stage, and the "
             f"search space says {depth}; make them equal.",
-        )
-    space = spaces.get(spec.space.name)(spec.space)
-    offered = max(int(candidates(space, t).sum(-1).max()) for t in space.tables)
-    if options.operations[0] < offered:
-        yield Problem(
-            "method.operations",
-            f"The first stage searches all {offered} operations of an edge, not "
-            f"{options.operations[0]}; begin with {offered}, or leave operations out "
-            "of the search space.",
         )
 
 
