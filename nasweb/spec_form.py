@@ -26,6 +26,8 @@ CHOICES = ("space", "dataset", "method", "selection", "derivation")
 #: Parts of a spec that always have the same settings.
 SECTIONS = ("split", "augmentation", "training", "diagnostics", "compute")
 RECIPE = "training.recipe"
+#: Choices that a method may bring with it.
+BROUGHT = (RECIPE, "derivation.name")
 #: What the other settings depend on: which there are, and their defaults.
 DECISIVE = (*(f"{name}.name" for name in CHOICES), RECIPE)
 #: Prefix of the hidden fields that tell which choices the reader was shown.
@@ -59,13 +61,14 @@ def from_browser(given: Mapping[str, str]) -> Values:
     """
     chosen = {path: given[path] for path in DECISIVE if path in given}
     shown = {path: given[SHOWN + path] for path in DECISIVE if given.get(SHOWN + path)}
-    if _recipe_came_with_the_method(chosen, shown):
-        del chosen[RECIPE]  # the new method brings its own
+    moved = _came_with_the_method(chosen, shown)
+    for path in moved:
+        del chosen[path]  # the new method brings its own
     values = defaults(chosen)
     before = defaults(shown) if shown else values
     unread = ignored(values)
     for path, default in values.items():
-        if path not in given or path.partition(".")[0] in unread:
+        if path not in given or path in moved or path.partition(".")[0] in unread:
             continue
         text = given[path].strip()
         untouched = path not in DECISIVE and text == before.get(path)
@@ -139,32 +142,39 @@ def choices_differ(given: Mapping[str, str]) -> bool:
 def defaults(chosen: Mapping[str, str]) -> Values:
     """Return what the settings are if only the choices are made."""
     values = {}
+    names = {
+        part: chosen.get(f"{part}.name") or _default_choice(part)
+        for part in ("space", "dataset", "method")
+    }
+    follows = spec_defaults(**names, recipe=chosen.get(RECIPE))
     for name in CHOICES:
-        path = f"{name}.name"
-        values[path] = chosen.get(path) or _default_choice(name)
+        path, own = f"{name}.name", follows.get(name, {}).get("name")
+        values[path] = chosen.get(path) or own or _default_choice(name)
     for path, info in settings(values):
         values[path] = as_text(info.get_default(call_default_factory=True))
-    names = {part: values[f"{part}.name"] for part in ("space", "dataset", "method")}
-    follows = spec_defaults(**names, recipe=chosen.get(RECIPE))
     for section, settled in follows.items():
         for name, value in settled.items():
-            if f"{section}.{name}" in values:
+            if name != "name" and f"{section}.{name}" in values:
                 values[f"{section}.{name}"] = as_text(value)
     if chosen.get(RECIPE):
         values[RECIPE] = chosen[RECIPE]
     return values
 
 
-def _recipe_came_with_the_method(
+def _came_with_the_method(
     chosen: Mapping[str, str], shown: Mapping[str, str]
-) -> bool:
-    """Say whether another method was chosen and the recipe was left as the former
-    method had set it."""
+) -> list[str]:
+    """Return the choices that were left as the former method had set them, if another
+    method was chosen."""
     path = "method.name"
     if not shown or chosen.get(path) == shown.get(path):
-        return False
-    former = defaults({path: shown[path]} if path in shown else {})[RECIPE]
-    return chosen.get(RECIPE) == shown.get(RECIPE) == former
+        return []
+    former = defaults({path: shown[path]} if path in shown else {})
+    return [
+        brought
+        for brought in BROUGHT
+        if chosen.get(brought) == shown.get(brought) == former[brought]
+    ]
 
 
 def to_data(values: Values) -> dict[str, Any]:

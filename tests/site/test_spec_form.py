@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nasweb import spec_fields, spec_form
+from searchjobs.engine.contracts import methods
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import Recipe, all_recipes
 from searchjobs.engine.spec import SearchSpec
@@ -39,6 +40,34 @@ def test_another_recipe_moves_what_was_untouched_and_keeps_what_was_typed() -> N
     assert values["training.epochs"] == "100"
     assert values["space.track_running_stats"] == "true"
     assert values["training.weight_decay"] == "0.007"
+
+
+def test_another_method_brings_its_recipe_and_its_derivation() -> None:
+    given = shown(spec_form.from_spec(spec()))
+    values = spec_form.from_browser({**given, "method.name": "setn"})
+    assert values == spec_form.from_spec(spec(method={"name": "setn"}))
+    assert (values["derivation.name"], values["derivation.count"]) == ("sampled", "100")
+    back = spec_form.from_browser({**shown(values), "method.name": "darts"})
+    assert back["derivation.name"] == "argmax"
+    values = spec_form.from_browser({**given, "method.name": "beta-darts"})
+    assert values == spec_form.from_spec(spec(method={"name": "beta-darts"}))
+    assert values["training.recipe"] == "smooth"
+
+
+def test_a_derivation_that_was_chosen_stays_when_the_method_changes() -> None:
+    given = shown(spec_form.from_spec(spec(derivation={"name": "sampled"})))
+    values = spec_form.from_browser({**given, "method.name": "gdas"})
+    assert values["derivation.name"] == "sampled"
+    chosen = shown(spec_form.from_spec(spec(method={"name": "setn"})))
+    chosen["derivation.name"] = "argmax"
+    assert spec_form.from_browser(chosen)["derivation.name"] == "argmax"
+
+
+@pytest.mark.parametrize("method", [part.name for part in methods.all()])
+def test_what_each_method_brings_is_a_whole_form(method: str) -> None:
+    values = spec_form.defaults({"method.name": method})
+    assert values == spec_form.from_spec(spec(method={"name": method}))
+    assert spec_form.to_data(values)["method"]["name"] == method
 
 
 def test_another_data_set_brings_its_augmentation_and_its_options() -> None:
