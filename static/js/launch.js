@@ -14,6 +14,11 @@
   document.body.addEventListener("htmx:afterSwap", function (event) {
     if (event.detail.target.id === "launch-fields") {
       document.body.dispatchEvent(new CustomEvent("fields-drawn"));
+      // What was pressed is gone: keyboards go on at the field that it names.
+      const next = document.getElementById(event.detail.requestConfig.elt.dataset.focus);
+      if (next) {
+        next.focus();
+      }
     }
   });
 

@@ -40,6 +40,11 @@ def test_a_doubling_at_twenty_stops_at_twenty_two_the_first_epoch_that_may():
     assert stops(lambda epoch: 0.2 if epoch < 12 else 4.0 * epoch) == [(22, 10)]
 
 
+def test_the_last_epoch_is_not_judged_as_in_the_authors_code():
+    assert stops(lambda epoch: 0.2 if epoch < 46 else 0.4) == [(48, 36)]
+    assert stops(lambda epoch: 0.2 if epoch < 48 else 0.4) == []
+
+
 def test_a_growth_up_to_the_factor_is_allowed():
     """Neighbouring windows share a reading: at best (1 + 4 x) / 5 against 1."""
     assert stops(lambda epoch: 1.0 if epoch < 20 else 1.374) == []
