@@ -50,16 +50,19 @@ class Curvature:
                 loss * weight, list(wanted), create_graph=True, allow_unused=True
             )
 
-    def times(self, vectors: Sequence[Tensor], of: Sequence[Tensor]) -> list[Tensor]:
+    def times(
+        self, vectors: Sequence[Tensor | None], of: Sequence[Tensor]
+    ) -> list[Tensor]:
         """Return, for each tensor of ``of``, the derivative by it of the inner product
-        of the gradient with ``vectors``, which stand in the order of ``wanted``.
+        of the gradient with ``vectors``, which stand in the order of ``wanted``; None
+        is a vector of zeros.
 
         With ``of = wanted`` that is the Hessian times the vectors.
         """
         pairs = [
             (gradient, vector)
             for gradient, vector in zip(self._gradients, vectors, strict=True)
-            if gradient is not None and gradient.requires_grad
+            if gradient is not None and vector is not None and gradient.requires_grad
         ]
         gradients, slopes = zip(*pairs, strict=True)
         found = torch.autograd.grad(
