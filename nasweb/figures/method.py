@@ -66,7 +66,7 @@ def scalar(points: Sequence[Point], epochs: int, name: str) -> Figure:
         showlegend=False,
         hovertemplate=f"epoch %{{x}}: %{{y:.4g}}<extra>{words}</extra>",
     )
-    shape = layout(epoch_axis(epochs), axis())
+    shape = layout(epoch_axis(epochs), axis(rangemode="tozero"))
     return _on_card(figure([line], shape), words[:1].upper() + words[1:], "")
 
 

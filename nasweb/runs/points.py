@@ -30,6 +30,7 @@ _FROM_REPORT = (
     "architecture_steps",
     "learning_rates",
     "peak_memory_bytes",
+    "stop_suggestions",
 )
 
 
@@ -123,6 +124,11 @@ def last_events(points: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, A
     return found
 
 
+def suggestions(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what stopping rules have said in these epochs, in order."""
+    return [said for each in points for said in each["stop_suggestions"] or ()]
+
+
 def space_name(run: Run) -> str:
     """Return the name of the search space in the run's spec."""
     return str((run.job.spec.get("space") or {}).get("name", "nas-bench-201"))
@@ -147,12 +153,12 @@ def table_values(entry: benchmark.TableEntry) -> dict[str, dict[str, float | Non
 def magnitude_share(
     magnitudes: Mapping[str, float], operations: Iterable[str]
 ) -> float | None:
-    """Return which part of the mean strength lies on these operations, 0 to 1; None
-    where strengths may be negative and are so, for then there is no such part."""
-    total = sum(magnitudes.values())
-    if total <= 0 or min(magnitudes.values()) < 0:
+    """Return which part of the mean strength lies on these operations, 0 to 1; a
+    negative strength (VP-DARTS) counts by its size, and nothing has no parts."""
+    total = sum(map(abs, magnitudes.values()))
+    if not total:
         return None
-    return sum(magnitudes.get(name, 0.0) for name in operations) / total
+    return sum(abs(magnitudes.get(name, 0.0)) for name in operations) / total
 
 
 def cell(space: Space, architecture: str) -> Cell:

@@ -163,6 +163,6 @@ def test_the_form_the_preview_and_the_pages_of_a_run_know_the_method(
     assert run.job.spec["method"] == {"name": "sgd-darts", "alpha_momentum": 0.25}
     _, shown = browser.ask(f"/runs/{run.uuid}/")
     assert "DARTS with SGD for alpha" in shown
-    assert "Architecture parameters, softmax(alpha) under SGD" in shown
+    assert "Architecture parameters: softmax(alpha) under SGD" in shown
     assert "Norm of alpha" in shown
     assert 'data-chart="scalar-norm_of_alpha"' in shown

@@ -134,10 +134,11 @@ def test_parameter_free_operations_are_counted_and_weighed() -> None:
     assert parameter_free([], 9, waiting="wait")["empty"] == "wait"
 
 
-def test_the_share_of_strength_needs_strengths_that_are_parts_of_a_whole() -> None:
-    raw = {"none": 0.2, "skip": 0.4, "conv": 0.2}
+def test_the_share_of_strength_counts_negative_strengths_by_their_size() -> None:
+    raw = {"none": 0.2, "skip": -0.4, "conv": 0.2}
     assert magnitude_share(raw, ["none", "skip"]) == pytest.approx(0.75)
-    assert magnitude_share({"skip": -0.1, "conv": 0.5}, ["skip"]) is None
+    assert magnitude_share({"skip": 0.0}, ["skip"]) is None
+    assert magnitude_share({}, ["skip"]) is None
 
 
 def test_a_curve_of_the_method_is_picked_from_a_point_that_lacks_it() -> None:
