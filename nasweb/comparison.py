@@ -156,9 +156,10 @@ def _thin(grid: list[float]) -> list[float]:
 
 
 def cheapest(groups: Sequence[Group]) -> float | None:
-    """Return the smallest of the groups' mean costs; None before any epoch."""
+    """Return the smallest of the groups' mean costs, of those that train anything;
+    None before any epoch."""
     costs = [spread(m.last.cost for m in g.members if m.last).mean for g in groups]
-    known = [cost for cost in costs if cost is not None]
+    known = [cost for cost in costs if cost]
     return min(known) if known else None
 
 

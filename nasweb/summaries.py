@@ -19,6 +19,16 @@ COLUMNS = tuple(
 
 
 @dataclass(frozen=True)
+class MeanValue:
+    """A table accuracy of the picks of a search on the table: mean, sample standard
+    deviation, and over how many repeats."""
+
+    value: float
+    std: float | None
+    repeats: int
+
+
+@dataclass(frozen=True)
 class Row:
     """One run with what the table knows of its present architecture."""
 
@@ -56,16 +66,26 @@ class Row:
         return self.run.cost_units / self.run.baseline_units
 
     @property
-    def values(self) -> list[TableValue | None]:
-        """The table's columns, None where it has no value."""
+    def values(self) -> list[TableValue | MeanValue | None]:
+        """The table's columns, None where it has no value; of a search on the table,
+        means over its repeats."""
+        if self.run.repeats:
+            return [self._mean(dataset, split) for dataset, split in COLUMNS]
         if self.entry is None:
             return [None] * len(COLUMNS)
         return [self.entry.get(dataset, split) for dataset, split in COLUMNS]
 
     @property
-    def headline(self) -> TableValue | None:
+    def headline(self) -> TableValue | MeanValue | None:
         """CIFAR-10 test accuracy, the number that papers lead with."""
+        if self.run.repeats:
+            return self._mean("cifar10", "test")
         return self.entry.get("cifar10", "test") if self.entry else None
+
+    def _mean(self, dataset: str, split: str) -> MeanValue:
+        told = self.run.repeats or {}
+        known = told["accuracies"][dataset][split]
+        return MeanValue(known["mean"], known["std"], told["repeats"])
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from django.db.models import F, QuerySet
 from . import bell
 from .claims import Claim
 from .engine.events import (
+    ArchitectureFound,
     EpochFinished,
     Event,
     Failed,
@@ -183,7 +184,8 @@ class Recorder:
         bell.ring(self.run.uuid)
 
     def _epoch(self, event: EpochFinished) -> None:
-        architecture = self._architecture(event.genotype)
+        # A search on a table has none before its first evaluation ends.
+        architecture = self._architecture(event.genotype) if event.genotype else None
         with self._fenced():
             EpochRecord.objects.create(
                 run=self.run,
@@ -215,10 +217,15 @@ class Recorder:
         event = self._pruned.get(name)
         return event.model_dump(mode="json", exclude={"type"}) if event else None
 
-    def _summarise(self, event: EpochFinished, architecture: Architecture) -> None:
+    def _summarise(
+        self, event: EpochFinished, architecture: Architecture | None
+    ) -> None:
         values = event.model_dump(mode="json", include=set(SUMMARY))
         if event.eigenvalue is not None:  # measured every few epochs only
             values["eigenvalue"] = event.eigenvalue
+        if event.repeats is not None:
+            kept = {"repeats", "seconds", "evaluations", "signal", "accuracies"}
+            values["repeats"] = event.repeats.model_dump(mode="json", include=kept)
         for column, name in (("remaining_train", "T"), ("remaining_valid", "V")):
             state = event.sets.get(name)  # type: ignore[call-overload]
             values[column] = state.remaining if state else None
@@ -237,7 +244,25 @@ class Recorder:
             ]
             record.report["stop_suggestions"] = [*others, told]
             record.save(update_fields=["report"])
+            self._add_architecture(event)
         bell.ring(self.run.uuid, str(event.epoch))
+
+    def _add_architecture(self, event: StopSuggested) -> None:
+        """List what a rule named while the search goes on; the end tells all anew."""
+        named = EpochRecord.objects.get(run=self.run, epoch=event.architecture_epoch)
+        found = ArchitectureFound(
+            derivation=event.rule,
+            epoch=event.architecture_epoch,
+            architecture=named.genotype,
+            connected=named.report["connected"],
+            criterion=event.title,
+            note=event.reason,
+            without_none=named.report["genotype_without_none"],
+        ).model_dump(mode="json")
+        same = {name: found[name] for name in ("derivation", "criterion")}
+        known = Run.objects.values_list("architectures", flat=True).get(pk=self.run.pk)
+        others = [each for each in known if not same.items() <= each.items()]
+        Run.objects.filter(pk=self.run.pk).update(architectures=[*others, found])
 
     def _finish(self, event: Finished) -> None:
         values: dict[str, Any] = {

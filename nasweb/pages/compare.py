@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -165,6 +165,7 @@ def _members(runs: Sequence[Run]) -> dict[int, Member]:
         genotypes = {r.genotype for each in records.values() for r in each}
         entries = benchmark.lookup(name, genotypes)
         tables[name] = {g: rows.table_values(entry) for g, entry in entries.items()}
+    means = _means_over_repeats(runs)
     found = {}
     for run in runs:
         size = sum((run.plan or {}).get("sizes", {}).values())
@@ -174,8 +175,32 @@ def _members(runs: Sequence[Run]) -> dict[int, Member]:
             _step(run, record, space, left.get((run.pk, record.epoch)), size, table)
             for record in sorted(records[run.pk], key=lambda record: record.epoch)
         ]
+        if run.plan.get("table"):
+            steps = [
+                replace(step, table=means.get((run.pk, step.epoch), {}))
+                for step in steps
+            ]
         found[run.pk] = _member(run, steps)
     return found
+
+
+def _means_over_repeats(
+    runs: Sequence[Run],
+) -> dict[tuple[int, int], dict[str, dict[str, float | None]]]:
+    """Return, by run and point, the mean table values of the picks of searches on the
+    table; what most repeats hold says less than all of them."""
+    reports = EpochRecord.objects.filter(
+        run__in=[run.pk for run in runs if run.plan.get("table")],
+        report__repeats__accuracies__isnull=False,
+    ).values_list("run", "epoch", "report__repeats__accuracies")
+    nothing = {"rank": None, "of": None, "distance": None}
+    return {
+        (run, epoch): {
+            dataset: {split: each["mean"] for split, each in splits.items()} | nothing
+            for dataset, splits in accuracies.items()
+        }
+        for run, epoch, accuracies in reports
+    }
 
 
 def _step(

@@ -25,6 +25,11 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddField(
+            model_name='run',
+            name='repeats',
+            field=models.JSONField(blank=True, help_text='Of a search on a benchmark table: the accuracies of its picks, over all repeats, at the newest point.', null=True),
+        ),
+        migrations.AddField(
             model_name='architecture',
             name='train_seconds',
             field=models.FloatField(blank=True, help_text='Of 200 training epochs on half of CIFAR-10, as the table tells.', null=True),

@@ -43,6 +43,12 @@ class Run(models.Model):
     remaining_valid = models.PositiveIntegerField(null=True, blank=True)
     skips = models.PositiveSmallIntegerField(null=True, blank=True)
     eigenvalue = models.FloatField(null=True, blank=True)
+    repeats = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Of a search on a benchmark table: the accuracies of its picks, over "
+        "all repeats, at the newest point.",
+    )
     cost_units = models.FloatField(default=0)
     baseline_units = models.FloatField(default=0)
     seconds_search = models.FloatField(default=0)
