@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .contracts import Batch, Search, SetName
 from .events import Event, Progress
-from .plan import cost, count
+from .plan import cost, count, trains_architecture
 from .problems import SearchError
 from .schedule import batches, order, step_counts
 from .totals import EpochTotals, Totals
@@ -32,7 +32,7 @@ def train(run: Search, epoch: int, totals: Totals) -> Iterator[Event]:
         run.selection.start_stage()
     run.supernet.train()
     yield from run.method.before_epoch(epoch)
-    trains = run.method.trains_architecture(run.spec, epoch)
+    trains = trains_architecture(run.spec, epoch)
     yield from steps(run, epoch, totals, architecture=trains)
     if run.device.type == "cuda":
         torch.cuda.synchronize(run.device)

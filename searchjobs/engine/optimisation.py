@@ -123,6 +123,11 @@ class WeightOptimiser:
         rate = rates(self.training, epoch, epochs).weights
         self.optimiser.param_groups[0]["lr"] = self.scale * rate
 
+    def restart(self, rate: float) -> None:
+        """Forget the momentum, and stay at ``rate`` until an epoch sets another."""
+        self.optimiser.state.clear()
+        self.optimiser.param_groups[0]["lr"] = rate
+
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """Clip the gradients of ``parameters``, in their order, and step."""
         for parameter, gradient in zip(self.parameters, gradients, strict=True):

@@ -54,6 +54,15 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
     )
 
 
+def trains_architecture(spec: SearchSpec, epoch: int) -> bool:
+    """Say whether an epoch has architecture steps: the method has some there, and the
+    derivation does not want alpha as it began."""
+    derivation = derivations.get(spec.derivation.name)
+    if derivation.holds_alpha(spec.derivation):
+        return False
+    return methods.get(spec.method.name).trains_architecture(spec, epoch)
+
+
 def count(spec: SearchSpec, epoch: int, sizes: Mapping[SetName, int]) -> EpochCount:
     """Count the steps and samples of an epoch that begins with sets of these sizes."""
     method = methods.get(spec.method.name)
@@ -61,7 +70,7 @@ def count(spec: SearchSpec, epoch: int, sizes: Mapping[SetName, int]) -> EpochCo
         sizes["T"],
         sizes["V"],
         spec.training,
-        architecture=method.trains_architecture(spec, epoch),
+        architecture=trains_architecture(spec, epoch),
         batch_size=method.batch_size(spec, epoch),
     )
 

@@ -38,15 +38,16 @@ class Removal(NamedTuple):
     operation: int
 
 
-def removals(space: Space) -> list[Removal]:
+def removals(space: Space, only: tuple[str, int] | None = None) -> list[Removal]:
     """Return what there is to take out: all that a row may take and that brings
-    something, in rows that have a choice."""
+    something, in rows that have a choice; of one row (table, row) alone if ``only``
+    names it."""
     found = []
     for table in space.tables:
         columns = space.columns(table)
         for row, allowed in enumerate(candidates(space, table)):
             kept = allowed.nonzero().flatten().tolist()
-            if len(kept) > 1:
+            if len(kept) > 1 and only in (None, (table, row)):
                 found += [
                     Removal(table, row, operation)
                     for operation in kept
@@ -92,11 +93,14 @@ class RemovalTest:
     Args:
         search: its supernet and the mixture of its method are what is tested.
         ids: of the images, on the device.
+        only: the row (table, row) whose operations are taken out; None: all rows.
     """
 
-    def __init__(self, search: Search, ids: Tensor) -> None:
+    def __init__(
+        self, search: Search, ids: Tensor, only: tuple[str, int] | None = None
+    ) -> None:
         self._search = search
-        self._removals = removals(search.space)
+        self._removals = removals(search.space, only)
         self._variants = [
             _without(search.space, removal) for removal in (None, *self._removals)
         ]

@@ -104,7 +104,8 @@ def search(
             continue
         yield item
         due = time.perf_counter() - saved >= DERIVATION_SAVE_SECONDS
-        if out is not None and due and isinstance(item, Progress):
+        due = due and derivation.resumable and isinstance(item, Progress)
+        if out is not None and due:
             whole = _state(run, jury, totals, history)
             yield _save(out, run, whole | {"derivation": derivation.state_dict()})
             saved = time.perf_counter()
@@ -248,7 +249,10 @@ def _restore(
             "spec",
         )
     run.epoch = state["epoch"]
-    # the method first: it may bring the supernet of a later stage with it
+    # the method first: it may bring the supernet of a later stage with it.  What an
+    # epoch sets (a temperature) is set once more, for the derivation may train on
+    run.method.load_state_dict(state["method"])
+    run.method.start_epoch(run.epoch)
     run.method.load_state_dict(state["method"])
     run.supernet.load_state_dict(state["supernet"])
     run.selection.load_state_dict(state["selection"])

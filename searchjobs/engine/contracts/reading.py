@@ -95,9 +95,10 @@ class Derived:
 class Derivation(Part, ABC):
     """Supernet and history -> architectures.
 
-    May train or evaluate for long: every ``Progress`` that it yields is a point at
-    which the search may save a checkpoint, and from which ``derive`` goes on after
-    ``load_state_dict``.  It then yields every ``Derived`` anew.
+    May train or evaluate for long: every ``Progress`` that it yields while
+    ``resumable`` is a point at which the search may save a checkpoint, and from which
+    ``derive`` goes on after ``load_state_dict``.  It then yields every ``Derived``
+    anew.
     """
 
     def __init__(self, options: Any, search: Search) -> None:
@@ -105,6 +106,14 @@ class Derivation(Part, ABC):
         self.search = search
         self.cost_units = 0.0
         """Forward-equivalent samples of the passes that ``derive`` has made so far."""
+        self.resumable = True
+        """False where it could not go on from: in the middle of a training epoch."""
+
+    @classmethod
+    def holds_alpha(cls, options: Any) -> bool:
+        """Say whether the search is to leave alpha as it began (``blank`` of the
+        projection): no epoch then has architecture steps."""
+        return False
 
     @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:

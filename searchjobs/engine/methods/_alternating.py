@@ -114,6 +114,9 @@ class Alternating(Method):
         for group in self.alpha_optimiser.param_groups:
             group["lr"] = rate
 
+    def restart_weights(self, rate: float) -> None:
+        self.weights.restart(rate)
+
     def weight_step(self, batch: Batch) -> StepResult:
         result, gradients = self.weight_half(batch)
         self.weights.step(gradients)

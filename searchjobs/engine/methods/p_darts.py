@@ -255,7 +255,9 @@ class PDarts(Alternating):
         for name, mask in state["candidates"].items():
             if not mask.all():
                 self.search.space.restrict(name, mask)
-        self._enter(self.stages[state["stage"] - 1])
+        stage = self.stages[state["stage"] - 1]
+        if stage != self.stage:
+            self._enter(stage)
         super().load_state_dict(state)
 
 

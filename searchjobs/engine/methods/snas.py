@@ -153,13 +153,6 @@ class Snas(SingleLevel):
             scalars["expected_megaflops"] = self.expected_cost().item() / 1e6
         return MethodReport(scalars=scalars)
 
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"temperature": self.temperature}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self.temperature = state["temperature"]
-
 
 def operation_costs(space: Space) -> Tables:
     """Return, per table (R, O), the multiply-adds that an operation costs above the

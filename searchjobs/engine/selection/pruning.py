@@ -19,6 +19,7 @@ from torch import Tensor
 from ..contracts import Batch, Search, Selection, SetName, methods, selections
 from ..data.split import share_of
 from ..events import Event, SamplesPruned
+from ..plan import trains_architecture
 from ..problems import Problem
 from ..registry import Options as AnyOptions
 from ..registry import setting
@@ -421,7 +422,7 @@ def _event_epochs(
         if (epoch - stage_start) % window or epoch < first:
             continue
         if name == "T" or all(
-            method.trains_architecture(spec, earlier)
+            trains_architecture(spec, earlier)
             for earlier in range(epoch - window + 1, epoch + 1)
         ):
             found.append(epoch)

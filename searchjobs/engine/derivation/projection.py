@@ -1,0 +1,269 @@
+"""Projection: decide the edges by what the supernet loses, and train on in between.
+
+R. Wang, M. Cheng, X. Chen, X. Tang, C.-J. Hsieh, Rethinking Architecture Selection in
+Differentiable NAS, ICLR 2021 (DARTS-PT), Algorithm 1: strength of an operation is the
+drop of the supernet's accuracy without it; section 5 and its "blank" ablation.
+
+1. Take an undecided edge at random.
+2. Leave out each of its operations in turn, the weights of the others as they are, and
+   measure the accuracy on all of V.  The operation whose loss hurts most stays.
+3. Train w and alpha on for some epochs, at a low constant rate; go to 1.
+
+It asks nothing of a method but the contract: mixture, steps, restrictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from .. import epoch as epochs
+from ..contracts import Derivation, Derived, Method, Search, derivations, methods
+from ..events import Progress
+from ..plan import count
+from ..problems import Problem, SearchError
+from ..registry import Options as AnyOptions
+from ..registry import setting
+from ..removal import RemovalTest
+from ..stages import candidates, ranking
+from ..totals import Totals
+
+if TYPE_CHECKING:
+    from ..events import EpochFinished, Event
+    from ..spec import SearchSpec
+
+
+class ProjectionOptions(AnyOptions):
+    name: Literal["projection"] = "projection"
+    tune_epochs: int = setting(
+        5,
+        "Tuning epochs",
+        "Epochs of weights and alpha between two decisions: 25 for the six edges of "
+        "NAS-Bench-201.",
+        unit="epochs",
+        ge=0,
+        le=1000,
+    )
+    weight_lr: float = setting(
+        0.0025,
+        "Weight learning rate while tuning",
+        "Constant; the paper takes a tenth of the search's first rate.",
+        gt=0,
+        le=10,
+    )
+    measure: Literal["accuracy", "loss"] = setting(
+        "accuracy",
+        "Measure",
+        "What tells how much an operation is missed: accuracy or loss on V.",
+    )
+    blank: bool = setting(
+        False,
+        "Blank: alpha never trained",
+        "The paper's ablation: alpha stays as it began, in the search and while "
+        "tuning, and the edges are decided in the same way.",
+    )
+
+
+@derivations.register
+class Projection(Derivation):
+    name = "projection"
+    label = "Projection (DARTS-PT)"
+    summary = (
+        "Decides edge after edge by the accuracy without each operation, and tunes the "
+        "supernet in between."
+    )
+    source = "Wang et al., DARTS-PT, ICLR 2021, Algorithm 1."
+    Options = ProjectionOptions
+    options: ProjectionOptions
+
+    def __init__(self, options: AnyOptions, search: Search) -> None:
+        super().__init__(options, search)
+        self._begun = False
+        self._edge: tuple[str, int] | None = None
+        self._test: RemovalTest | None = None
+        # as if tuned already: the first decision comes at once
+        self._tuned = self.options.tune_epochs
+        self._trained_units = 0.0
+        self._tested_units = 0.0
+
+    @classmethod
+    def holds_alpha(cls, options: Any) -> bool:
+        return bool(options.blank)
+
+    @classmethod
+    def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
+        method = methods.get(spec.method.name)
+        sentence = ""
+        if method.streams(spec.method) != "split":
+            sentence = (
+                f"{method.label} trains the weights on all images, so none is left to "
+                "project by; choose another derivation, such as argmax."
+            )
+        elif not (issubclass(method, Method) and method.gradient_based):
+            sentence = (
+                f"{method.label} has no mixture of operations that could be projected; "
+                "choose another derivation."
+            )
+        return [Problem("derivation", sentence)] if sentence else []
+
+    def derive(
+        self, history: list[EpochFinished], epoch: int
+    ) -> Iterator[Event | Derived]:
+        search = self.search
+        if not self._begun:
+            search.method.restart_weights(self.options.weight_lr)
+            self._begun = True
+        search.supernet.train()
+        while self._open_edges():
+            yield from self._tune()
+            yield from self._decide()
+        note = ""
+        if epoch != search.epoch:
+            note = (
+                f"A stopping rule named epoch {epoch}, whose weights are not kept; "
+                f"those of epoch {search.epoch} were projected."
+            )
+        yield Derived(self.name, search.epoch, self._architecture(), note=note)
+
+    # -- deciding ---------------------------------------------------------------------
+
+    def _open_edges(self) -> list[tuple[str, int]]:
+        """Return the rows that have a choice left, as (table, row)."""
+        space = self.search.space
+        return [
+            (table, row)
+            for table in space.tables
+            for row, allowed in enumerate(candidates(space, table))
+            if allowed.sum() > 1
+        ]
+
+    def _decide(self) -> Iterator[Progress]:
+        """Project one edge: Algorithm 1, its inner loop."""
+        search = self.search
+        if self._edge is None:
+            edges = self._open_edges()
+            drawn = torch.randint(
+                len(edges), (), generator=search.streams["projection"]
+            )
+            self._edge = edges[int(drawn)]
+        if self._test is None:
+            self._test = RemovalTest(search, search.initial_sets["V"], self._edge)
+        for progress in self._test.run(search.epoch):
+            yield self._progress(progress.samples_per_second)
+        self._tested_units += self._test.cost_units
+        table, row = self._edge
+        allowed = candidates(search.space, table).clone()
+        allowed[row] = False
+        allowed[row, self._missed_most(table, row)] = True
+        search.space.restrict(table, allowed)
+        self._edge = self._test = None
+        self._tuned = 0
+        yield self._progress()
+
+    def _missed_most(self, table: str, row: int) -> int:
+        """Return the operation without which V looks worst; the other measure, then
+        the strength decide ties."""
+        assert self._test is not None
+        scores = self._test.scores()
+        space = self.search.space
+        keys = [scores.accuracy, {name: -loss for name, loss in scores.loss.items()}]
+        if self.options.measure == "loss":
+            keys.reverse()
+        strengths = {
+            name: -found.cpu() for name, found in self.search.method.strengths().items()
+        }
+        return ranking(space, *keys, strengths)[table][row][0]
+
+    def _architecture(self) -> str:
+        space = self.search.space
+        return space.encode(
+            {
+                table: [
+                    space.columns(table)[column]
+                    for column in candidates(space, table).int().argmax(-1).tolist()
+                ]
+                for table in space.tables
+            }
+        )
+
+    # -- tuning -----------------------------------------------------------------------
+
+    def _tune(self) -> Iterator[Progress]:
+        """Train w and alpha until the next decision is due."""
+        while self._tuned < self.options.tune_epochs:
+            yield from self._tuning_epoch()
+            self._tuned += 1
+            yield self._progress()
+
+    def _tuning_epoch(self) -> Iterator[Progress]:
+        """Make one epoch of steps, with the streams and in the order of the search."""
+        search = self.search
+        sizes = {name: len(ids) for name, ids in search.selection.sets.items()}
+        counted = count(search.spec, search.epoch, sizes)
+        trains = counted.architecture_steps > 0
+        totals = Totals()
+        self.resumable = False
+        for event in epochs.steps(search, search.epoch, totals, architecture=trains):
+            assert isinstance(event, Progress)
+            yield self._progress(event.samples_per_second)
+        self.resumable = True
+        totals.epoch.close()
+        if not totals.epoch.finite:
+            raise SearchError(
+                "The training loss is no longer a finite number while the projection "
+                "tunes. Lower its weight learning rate, and launch again.",
+                "diverged",
+            )
+        step_cost = search.method.step_cost(search.spec.method)
+        self._trained_units += (
+            step_cost["weights"] * counted.weight_samples
+            + step_cost["architecture"] * counted.architecture_samples
+        )
+
+    # -- where it stands --------------------------------------------------------------
+
+    def _progress(self, samples_per_second: float = 0.0) -> Progress:
+        """Tell the passes so far, of tuning and of deciding, and add up their cost."""
+        search, tuning = self.search, self.options.tune_epochs
+        edges = sum(len(rows) for rows in search.space.tables.values())
+        left = len(self._open_edges())
+        decided = edges - left
+        self.cost_units = self._trained_units + self._tested_units
+        if self._test is not None:
+            self.cost_units += self._test.cost_units
+        return Progress(
+            phase="projection",
+            epoch=search.epoch,
+            epochs=search.spec.training.epochs,
+            step=decided + max(decided - 1, 0) * tuning + self._tuned * bool(decided),
+            steps=edges + (edges - 1) * tuning,
+            samples_per_second=samples_per_second,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        space = self.search.space
+        return {
+            "begun": self._begun,
+            "allowed": {table: candidates(space, table) for table in space.tables},
+            "edge": self._edge,
+            "test": None if self._test is None else self._test.state_dict(),
+            "tuned": self._tuned,
+            "trained_units": self._trained_units,
+            "tested_units": self._tested_units,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        search = self.search
+        for table, allowed in state["allowed"].items():
+            search.space.restrict(table, allowed)
+        self._begun = state["begun"]
+        self._edge = None if state["edge"] is None else tuple(state["edge"])
+        if state["test"] is not None:
+            self._test = RemovalTest(search, search.initial_sets["V"], self._edge)
+            self._test.load_state_dict(state["test"])
+        self._tuned = state["tuned"]
+        self._trained_units = state["trained_units"]
+        self._tested_units = state["tested_units"]
+        self._progress()  # adds up the cost
