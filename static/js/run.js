@@ -197,7 +197,6 @@
     added.querySelector("[data-chart]").setAttribute("aria-label", card.title + ": " + card.note);
     added.querySelector("[data-empty]").dataset.empty = name;
     place.appendChild(added);
-    place.hidden = false;
   }
 
   function takeStage(point) {
@@ -240,6 +239,10 @@
       waiting = state.waiting;
     }
     takeLog(state.log_tail);
+    if (state.found !== page.found) {
+      page.found = state.found;
+      document.body.dispatchEvent(new CustomEvent("found-changed"));
+    }
     if (state.terminal) {
       way = "the run has ended";
     }
@@ -337,6 +340,14 @@
       }
     }
   }
+
+  // The table of architectures was drawn anew; with it comes the chart that marks them.
+  document.body.addEventListener("htmx:load", function (event) {
+    const figure = event.detail.elt.id === "found" && charts && charts.read("found-figure");
+    if (figure) {
+      charts.draw("magnitudes", figure);
+    }
+  });
 
   // Begin ---------------------------------------------------------------------------
 
