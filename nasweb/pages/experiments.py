@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from nasweb import access, summaries
 from nasweb.pages import launch
 from nasweb.pages.launch import read_tags
+from nasweb.runs.found import across
 from nasweb.runs.status import share_done
 from searchjobs import benchmark, lifecycle
 from searchjobs import launch as launching
@@ -131,6 +132,9 @@ def _runs_context(experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment,
         "rows": rows,
         "summary": summaries.summary(rows),
+        "across": across(
+            space, [row.run for row in rows if row.state == State.SUCCEEDED]
+        ),
         "datasets": benchmark.DATASETS.values(),
         "table_loaded": benchmark.table_loaded(space),
         "live": any(not row.over for row in rows),

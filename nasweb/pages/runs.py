@@ -23,6 +23,7 @@ from nasweb import access
 from nasweb.figures.theme import operation_style, thin
 from nasweb.live import epoch_number
 from nasweb.pages import outlook
+from nasweb.runs import found as architectures
 from nasweb.runs import points as rows
 from nasweb.runs import table_search
 from nasweb.runs.charts import (
@@ -87,10 +88,39 @@ def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "method_charts": [{"name": n, **f["card"]} for n, f in of_method.items()],
         "history": _history(setting, points),
         "selection_note": _selection_note(run),
+        **_found_context(run, setting, points),
     }
     return _tab(
         request, run, setting, points[-1] if points else None, "detail", context
     )
+
+
+@require_safe
+def found(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The architectures so far and the chart that marks them: asked for when a rule
+    has spoken."""
+    run = access.run_or_404(request, uuid)
+    points, setting = rows.read(run), setting_of(run)
+    context = {
+        **_found_context(run, setting, points),
+        "run": run,
+        "setting": setting,
+        "status": status(run),
+        "figure": charts(setting, points)["magnitudes"],
+    }
+    return render(request, "runs/_found.html", context)
+
+
+def _found_context(
+    run: Run, setting: Setting, points: list[rows.Point]
+) -> dict[str, Any]:
+    """Return what ``runs/_found.html`` shows."""
+    return {
+        "found": architectures.found(run, rows.suggestions(points)),
+        "more": max(0, len(run.architectures) - architectures.MOST),
+        "rules": run.job.spec.get("stopping"),
+        "datasets": list(benchmark.DATASETS.values()),
+    }
 
 
 def _table_search(
@@ -120,9 +150,9 @@ def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     run = access.run_or_404(request, uuid)
     points, setting = rows.read(run), setting_of(run)
     last = points[-1] if points else None
-    found = charts(setting, points)
+    figures = charts(setting, points)
     context = {
-        "figures": {name: found[name] for name in ("margins", "table")},
+        "figures": {name: figures[name] for name in ("margins", "table")},
         "history": _history(setting, points[-1:]),
         "edges": _edges(setting, last) if last else [],
         "values": _table_rows(setting, last) if last else [],
@@ -132,7 +162,7 @@ def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "flops": compact(last["flops"]) if last and last["flops"] else "",
         "inherited": per_cent((last or {}).get("inherited_accuracy")),
         "changes": _changes(points),
-        "derived": run.architectures,
+        **_found_context(run, setting, points),
     }
     return _tab(request, run, setting, last, "architecture", context)
 
@@ -285,6 +315,7 @@ def _tab(
             "after": point["epoch"] if point else 0,
             "terminal": state["terminal"],
             "waiting": state["waiting"],
+            "found": state["found"],
             "operations": {
                 name: vars(operation_style(name, place))
                 for place, name in enumerate(setting.operations)
@@ -412,6 +443,7 @@ urlpatterns = [
     path("<uuid:uuid>/", live, name="detail"),
     path("<uuid:uuid>/outlook/", outlook.part, name="outlook"),
     path("<uuid:uuid>/architecture/", architecture, name="architecture"),
+    path("<uuid:uuid>/found/", found, name="found"),
     path("<uuid:uuid>/log/", log, name="log"),
     path("<uuid:uuid>/files/", files, name="files"),
     path("<uuid:uuid>/files/<path:name>", file, name="file"),

@@ -100,7 +100,7 @@ def charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
         "parameter-free": parameter_free.parameter_free(points, epochs, waiting=wait),
         "margins": alpha.margins(points, epochs, setting.edges, waiting=wait),
         "magnitudes": magnitudes.magnitudes(
-            points, epochs, setting.operations, waiting=wait
+            points, epochs, setting.operations, rows.suggestions(points), waiting=wait
         ),
         "eigenvalue": curvature.eigenvalue(
             points, epochs, setting.eigenvalue_every, waiting=wait

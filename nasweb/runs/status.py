@@ -28,6 +28,7 @@ def status(run: Run) -> dict[str, Any]:
         "waiting": waiting(run),
         "epoch": run.epoch,
         "log_tail": job.log_tail,
+        "found": len(run.architectures),
     }
 
 

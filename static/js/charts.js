@@ -103,6 +103,20 @@
     }, point);
   }
 
+  // Move the marks of the highest points to where the lines are highest now.
+  function findPeaks(figure) {
+    const marks = figure.data.find(function (trace) { return trace.meta && trace.meta.peaks; });
+    if (!marks) {
+      return;
+    }
+    const lines = figure.data.slice(0, marks.meta.peaks).filter(function (line) { return line.x.length; });
+    const tops = lines.map(function (line) { return line.y.indexOf(Math.max.apply(null, line.y)); });
+    marks.x = lines.map(function (line, place) { return line.x[tops[place]]; });
+    marks.y = lines.map(function (line, place) { return line.y[tops[place]]; });
+    marks.text = lines.map(function (line) { return line.name; });
+    marks.marker.color = lines.map(function (line) { return line.line.color; });
+  }
+
   // Append one epoch to every trace that says which field it shows.
   function extend(name, point) {
     const figure = figures.get(name);
@@ -132,7 +146,9 @@
       return;
     }
     const element = elementOf(name);
-    if (figure.empty || modes.length || !element.data) {
+    const marked = figure.data.some(function (trace) { return trace.meta && trace.meta.peaks; });
+    findPeaks(figure);
+    if (figure.empty || modes.length || marked || !element.data) {
       figure.empty = "";
       draw(name, figure);
       return;

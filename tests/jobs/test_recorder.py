@@ -15,6 +15,7 @@ from searchjobs.engine.events import (
     EpochFinished,
     Event,
     Failed,
+    Finished,
     Progress,
     SamplesPruned,
     StopSuggested,
@@ -183,6 +184,41 @@ def test_a_suggestion_to_stop_stands_once_beside_its_epoch(
         )
     report = EpochRecord.objects.get(run__job=job, epoch=1).report
     assert [told["rule"] for told in report["stop_suggestions"]] == ["b", "a"]
+
+
+def test_what_a_rule_names_is_listed_while_the_search_goes_on(
+    recording: Recording, events: list[Event]
+) -> None:
+    job, recorder = recording
+    first, second = [e for e in events if isinstance(e, EpochFinished)][:2]
+    recorder.record(first)
+    recorder.record(second)
+    for title in ("sc_2", "sc_3", "sc_2"):
+        recorder.record(
+            StopSuggested(
+                rule="darts-plus-skips",
+                title=title,
+                epoch=2,
+                architecture_epoch=1,
+                stopped=False,
+                reason="Enough.",
+            )
+        )
+    listed = Run.objects.get(job=job).architectures
+    assert [each["criterion"] for each in listed] == ["sc_3", "sc_2"]
+    assert listed[0] == {
+        "derivation": "darts-plus-skips",
+        "epoch": 1,
+        "architecture": first.genotype,
+        "connected": first.connected,
+        "criterion": "sc_3",
+        "note": "Enough.",
+        "without_none": first.genotype_without_none,
+    }
+    finished = next(e for e in events if isinstance(e, Finished))
+    recorder.record(finished)
+    told = [each.model_dump(mode="json") for each in finished.architectures]
+    assert Run.objects.get(job=job).architectures == told
 
 
 def test_a_failure_is_kept_for_the_supervisor(recording: Recording) -> None:

@@ -108,6 +108,7 @@ LINES = {
     "runs:environment": page("run"),
     "runs:epochs": page("run"),
     "runs:outlook": page("run"),
+    "runs:found": page("run"),
     "runs:cancel": act("run"),
     "runs:pause": act("run"),
     "runs:resume": act("run"),
