@@ -64,9 +64,12 @@ def from_browser(given: Mapping[str, str]) -> Values:
     moved = _came_with_the_method(chosen, shown)
     for path in moved:
         del chosen[path]  # the new method brings its own
+    unread = ignored(chosen)
+    chosen = {
+        p: text for p, text in chosen.items() if p.partition(".")[0] not in unread
+    }
     values = defaults(chosen)
     before = defaults(shown) if shown else values
-    unread = ignored(values)
     for path, default in values.items():
         if path not in given or path in moved or path.partition(".")[0] in unread:
             continue
