@@ -9,14 +9,16 @@ from searchjobs.engine.diagnostics.accuracy import (
     inherited_accuracy,
     supernet_accuracy,
 )
+from searchjobs.engine.parallel import ALONE
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.search import search as run
 from searchjobs.engine.seeding import Streams
 
 from ..conftest import epochs_of, tiny
+from ..ranks import on_ranks
+from .paths import convolutions_run, wanted
 from .prepared import prepared
-from .test_gdas import convolutions_run
 from .test_setn import path_to_come
 
 OPTIONS = {"name": "rsps", "epoch_candidates": 7, "epoch_images": 30}
@@ -34,7 +36,24 @@ def test_a_weight_step_runs_one_uniform_architecture():
         path = path_to_come(search)
         counts, _ = convolutions_run(search, lambda: search.method.weight_step(train))
         assert search.method.drawn["cell"].equal(path)
-        assert counts == {1: 3 * int((path == 2).sum()), 3: 3 * int((path == 3).sum())}
+        assert counts == wanted(path.tolist())
+
+
+def trained(ours, devices):
+    """The weights after six steps, on batches that two processes share unevenly."""
+    search, *_ = prepared("rsps", compute={"devices": devices})
+    ids = search.initial_sets["T"]
+    for first in range(0, 60, 10):
+        search.method.weight_step(search.data.batch(ids[first : first + 31]))
+    return {n: p.detach().numpy() for n, p in search.supernet.named_parameters()}
+
+
+def test_two_processes_train_what_one_trains():
+    """Of the six draws two hold a convolution that leads nowhere: it must not decay."""
+    one, (two, other) = trained(ALONE, 1), on_ranks(trained, 2)
+    for name, weight in one.items():
+        assert abs(two[name] - weight).max() < 1e-10, name
+        assert (two[name] == other[name]).all(), name
 
 
 def test_nothing_but_weights_is_trained():

@@ -257,3 +257,39 @@ def test_the_average_is_that_of_pytorch(size):
     x = torch.randn(2, 3, size, size, generator=seeded(0))
     expected = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
     torch.testing.assert_close(average(x, prepare(torch.ones(6, 5), x)), expected)
+
+
+@pytest.mark.parametrize(
+    ("columns", "dead"), [((3, 3, 3, 3, 3, 0), {1, 2}), ((3, 2, 0, 2, 0, 3), {0})]
+)
+def test_what_leads_nowhere_is_not_run_and_has_no_gradient(columns, dead):
+    """Node 2 (rows 1 and 2), then node 1 (row 0), whose every way out is none."""
+    plain, fused = pair(1)
+    images, labels, _ = data()
+    weights = torch.eye(5).double()[list(columns)]
+    loss = cross_entropy(plain(images, weights), labels)
+    active = {"cell": [(column,) for column in columns]}
+    logits = fused(images, {"cell": weights}, active)
+    assert error(logits, plain(images, weights)) < 1e-10
+    found = cross_entropy(logits, labels)
+    for ours, theirs in counterparts(plain, fused):
+        if not ours.requires_grad:
+            continue
+        (expected,) = torch.autograd.grad(
+            loss, ours, retain_graph=True, materialize_grads=True
+        )
+        (gradient,) = torch.autograd.grad(
+            found, theirs, retain_graph=True, allow_unused=True
+        )
+        if gradient is None:
+            assert (expected == 0).all()
+        else:
+            assert error(gradient, expected) < 1e-10
+    for cell in fused.body:
+        if isinstance(cell, SearchCell):
+            for row in dead:
+                unused = [cell.nor_conv_1x1[row].weight, cell.nor_conv_3x3[row].weight]
+                gradients = torch.autograd.grad(
+                    found, unused, retain_graph=True, allow_unused=True
+                )
+                assert gradients == (None, None)

@@ -19,7 +19,7 @@ from ...dropout import drop
 from ...graphs import require_cuda
 from .backends import RunCell, compiled_cell, eager_cell, refused
 from .cell import EVERYTHING, EdgeConvolution, Plan, SearchCell, Stage, prepare
-from .encoding import OPERATIONS, TABLE
+from .encoding import EDGES, OPERATIONS, TABLE
 from .skeleton import Head, Reduction, Stem, widths
 
 CHANNELS_LAST_FROM = 131_072
@@ -90,6 +90,8 @@ class NasBench201Supernet(Supernet):
         """
         table, terms = edge_weights[TABLE], terms or EdgeTerms()
         plan = EVERYTHING if active is None else _plan(active)
+        if plan is not EVERYTHING and self._partial == 1:
+            plan = _without_dead_ends(plan)
         spread = self._spreader(table, terms)
         plainly = not terms.constant and self.skip_dropout == 0 and self._partial == 1
         run_cell = self._run_cell_for(images, plan) if plainly else eager_cell
@@ -201,3 +203,16 @@ def _plan(active: ActiveOperations) -> Plan:
         )
         for operations in active[TABLE]
     )
+
+
+def _without_dead_ends(plan: Plan) -> Plan:
+    """Return the plan without what leads into a node that nothing leaves: it changes no
+    output, and its weights have no gradient however many processes share a batch."""
+    live = list(plan)
+    for node in range(EDGES[-1][0] - 1, 0, -1):
+        leaving = (live[row] for row, (_, source) in enumerate(EDGES) if source == node)
+        if not any(any(operations) for operations in leaving):
+            for row, (target, _) in enumerate(EDGES):
+                if target == node:
+                    live[row] = (False,) * len(OPERATIONS)
+    return tuple(live)
