@@ -46,8 +46,11 @@ class Supernet(nn.Module):
         skip_dropout: share of the elements behind an identity that are dropped while
             it trains (P-DARTS, VP-DARTS); nothing is dropped while it is measured.
         noise: where that dropout draws from, a generator on the supernet's device.
+        stem: what turns images into the first maps, alike for all architectures; two
+            supernets may share it (CDARTS).
     """
 
+    stem: nn.Module
     skip_dropout: float = 0.0
     noise: torch.Generator | None = None
 

@@ -150,7 +150,7 @@ class Snas(SingleLevel):
     def report(self) -> MethodReport:
         scalars = {"temperature": self.temperature}
         if self.costs:
-            scalars["expected_megaflops"] = self.expected_cost().item() / 1e6
+            scalars["expected megaflops"] = self.expected_cost().item() / 1e6
         return MethodReport(scalars=scalars)
 
 

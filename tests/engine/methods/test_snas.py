@@ -183,7 +183,7 @@ def test_the_resource_loss_is_the_logarithm_of_the_expected_cost():
     without, _ = plain.method.alpha_loss(batch)
     p = run.method.alpha()["cell"].softmax(-1)
     expected = (p * operation_costs(run.space)["cell"]).sum()
-    found = run.method.report().scalars["expected_megaflops"]
+    found = run.method.report().scalars["expected megaflops"]
     assert found == pytest.approx(expected.item() / 1e6, rel=1e-5)
     difference = with_it.item() - without.item()
     assert difference == pytest.approx(0.5 * expected.log().item(), rel=1e-4)
