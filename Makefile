@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test test-slow chaos lint golden bench clean help
+.PHONY: run test test-slow chaos lint golden bench reproduce-multitrial clean help
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +36,10 @@ golden: $(VENV)/.test-installed  ## Record the tiny searches anew; read the diff
 bench: $(VENV)/.test-installed  ## Measure the supernet's step, then every method's
 	$(BIN)/python tests/benchmarks/step.py
 	$(BIN)/python tests/benchmarks/methods.py
+
+# TABLE=path names a CSV; else the site's table, else ../shared/data.
+reproduce-multitrial: $(VENV)/.test-installed  ## Run the papers' searches on the table
+	$(BIN)/python tests/benchmarks/multitrial.py $(TABLE)
 
 clean:  ## Remove caches; .nasweb (your data) and .venv stay
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

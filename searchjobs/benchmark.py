@@ -1,7 +1,8 @@
 """Look architectures up in the benchmark table of their space.
 
-For pages and reports only.  A search never reads the table while it runs: the engine
-cannot import this module, and nothing here is written back to a job.
+For pages and reports only.  A search that trains never reads the table: the engine
+cannot import this module, and nothing here is written back to a job.  A search on the
+table gets it as a file (``table_file``).
 """
 
 from __future__ import annotations
