@@ -169,3 +169,16 @@ def test_the_number_of_queries_does_not_grow_with_the_runs(
     client = client_for(user)
     with django_assert_max_num_queries(16):  # type: ignore[operator]
         client.get(URL, asked([*runs, *more]))
+
+
+def test_the_page_shows_who_collapses(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    figures = embedded(client_for(user).get(URL, asked(runs)), "figures")
+    for chart in ("skips", "parameter-free", "free-magnitude"):
+        lines = [t for t in figures[chart]["data"] if t.get("name")]
+        assert len(lines) == 2
+        assert all(len(line["y"]) > 1 for line in lines)
+    free = figures["parameter-free"]["data"][-1]["y"]
+    skips = figures["skips"]["data"][-1]["y"]
+    assert all(f >= s for f, s in zip(free, skips, strict=True))

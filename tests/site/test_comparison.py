@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nasweb.comparison import (
@@ -99,3 +101,15 @@ def test_a_summary_has_a_spread_for_every_column_of_the_table() -> None:
 def test_operation_shares_count_the_runs_of_a_group() -> None:
     group = Group("g", {}, [member([1], [1], "a"), member([1], [1], "b")])
     assert operation_shares(group, ["a", "b", "c"]) == {"1←0": [0.5, 0.5, 0.0]}
+
+
+def test_a_summary_counts_the_runs_in_which_no_edge_holds_weights() -> None:
+    def ended(free: int) -> Member:
+        run = member([1], [50])
+        last = replace(run.steps[-1], edges=6, parameter_free=free)
+        return replace(run, steps=[last])
+
+    group = Group("DARTS", {}, [ended(6), ended(5), ended(6)])
+    row = summary(group, lambda run: run.last)
+    assert row["collapsed"] == 2
+    assert row["parameter_free"].mean == pytest.approx(17 / 3)

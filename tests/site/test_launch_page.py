@@ -13,6 +13,8 @@ from django.test import Client
 from django.urls import reverse
 
 from nasweb import spec_form
+from searchjobs.engine.contracts import methods
+from searchjobs.engine.methods import FAMILIES
 from searchjobs.engine.recipes import all_recipes
 from searchjobs.engine.validation import load_yaml, validate
 from searchjobs.launch import launch
@@ -49,7 +51,7 @@ def errors_of(html: str) -> dict[str, list[str]]:
 
 
 def test_the_form_starts_from_the_first_preset(member: Client) -> None:
-    html = member.get(NEW).content.decode()
+    html = unescape(member.get(NEW).content.decode())
     for recipe in all_recipes():
         assert recipe.title in html
     assert re.search(r'value="bdp" checked', html)
@@ -302,3 +304,33 @@ def test_high_priority_is_offered_to_maintainers(
     ):
         assert ('<option value="10"' in html) is offered
         assert '<option value="0" selected' in html
+
+
+def test_methods_stand_in_their_families(member: Client) -> None:
+    html = unescape(member.get(NEW).content.decode())
+    chosen = html[html.index('name="method.name"') :]
+    chosen = chosen[: chosen.index("</select>")]
+    shown = re.findall('<optgroup label="([^"]+)">', chosen)
+    assert shown == [each for each in FAMILIES if each in shown]
+    assert len(shown) >= 4
+    options = re.findall('<option value="([^"]+)"', chosen)
+    assert sorted(options) == sorted(method.name for method in methods.all())
+
+
+def test_the_preview_says_in_which_epochs_alpha_stands_still(member: Client) -> None:
+    given = filled(training__epochs="20", training__warmup_epochs="4")
+    html = member.post(NEW + "preview/", given).content.decode()
+    assert "alpha stands still in epochs 1 to 4" in " ".join(html.split())
+    html = member.post(NEW + "preview/", filled()).content.decode()
+    assert "stands still" not in html
+
+
+def test_presets_are_offered_in_groups_with_what_a_filter_reads(
+    member: Client,
+) -> None:
+    html = unescape(member.get(NEW).content.decode())
+    assert html.count("data-preset=") == len(all_recipes())
+    groups = {recipe.group for recipe in all_recipes()}
+    assert html.count("data-presets>") == len(groups)
+    read = re.findall('data-preset="([^"]*)"', html)
+    assert any("EX, Table 1, EX-DARTS" in each for each in read)
