@@ -27,6 +27,7 @@ class GaeaErm(Gaea):
     label = "GAEA-ERM, single level"
     summary = "GAEA whose weights and alpha both learn from all training images."
     source = "Li et al., Geometry-Aware Gradient Algorithms for NAS, ICLR 2021, Alg. 1."
+    family = "Gradient of alpha"
     Options = GaeaErmOptions
 
     @classmethod

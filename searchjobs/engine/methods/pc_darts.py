@@ -58,6 +58,7 @@ class PcDarts(Alternating):
         "rests for 15 epochs."
     )
     source = "Xu et al., PC-DARTS, ICLR 2020, Eq. 1 and 2."
+    family = "Gradient of alpha"
     Options = PcDartsOptions
     options: PcDartsOptions
     capturable = True
