@@ -64,7 +64,9 @@ class BetaDarts(Alternating):
 
     def __init__(self, options: AnyOptions, search: Search) -> None:
         #: lambda of the present epoch, a number on the device
-        self.decay = torch.zeros((), device=search.device)
+        self.decay = torch.zeros(
+            (), device=search.device, dtype=search.spec.compute.dtype
+        )
         super().__init__(options, search)
 
     def start_epoch(self, epoch: int) -> bool:

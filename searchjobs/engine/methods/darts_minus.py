@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from ..contracts import Search, SetName, Tables, methods, spaces
 from ..events import MethodReport
@@ -92,8 +91,23 @@ class DartsMinus(Alternating):
 
     def __init__(self, options: AnyOptions, search: Search) -> None:
         #: beta of the present epoch, a number on the device
-        self.beta = torch.zeros((), device=search.device)
+        self.beta = torch.zeros(
+            (), device=search.device, dtype=search.spec.compute.dtype
+        )
         super().__init__(options, search)
+
+    def build(self) -> None:
+        super().build()
+        #: one for the identity, zero for the others, (O,)
+        self._identity = {
+            name: self.beta.new_tensor(
+                [
+                    float(column == self.search.space.identity)
+                    for column in self.search.space.columns(name)
+                ]
+            )
+            for name in self.tables
+        }
 
     def start_epoch(self, epoch: int) -> bool:
         epochs = self.search.spec.training.epochs
@@ -103,19 +117,9 @@ class DartsMinus(Alternating):
     def relaxation(self, tables: Tables) -> Tables:
         """The softmax, and beta on the identity beside it."""
         return {
-            name: table + self.beta * self._identity(name, table)
+            name: table + self.beta * self._identity[name]
             for name, table in super().relaxation(tables).items()
         }
-
-    def _identity(self, name: str, like: Tensor) -> Tensor:
-        """Return (O,): one for the identity, zero for the others."""
-        columns = self.search.space.columns(name)
-        identity = self.search.space.identity
-        return torch.tensor(
-            [float(column == identity) for column in columns],
-            dtype=like.dtype,
-            device=like.device,
-        )
 
     def strengths(self) -> Tables:
         """The softmax alone: the auxiliary identity is no part of the architecture."""
