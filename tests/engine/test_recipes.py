@@ -10,7 +10,9 @@ from searchjobs.engine.contracts import (
     selections,
     stopping_rules,
 )
+from searchjobs.engine.data.source import Summary
 from searchjobs.engine.methods import FAMILIES
+from searchjobs.engine.plan import plan
 from searchjobs.engine.recipes import Recipe, all_recipes
 from searchjobs.engine.validation import validate
 
@@ -33,6 +35,20 @@ def test_a_preset_is_a_sound_spec(recipe: Recipe) -> None:
         assert stopping_rules.get(rule.name).problems(rule, spec) == []
     derivation = derivations.get(spec.derivation.name)
     assert derivation.problems(spec.derivation, spec) == []
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_a_preset_can_be_planned_without_its_images(recipe: Recipe) -> None:
+    spec = validate(recipe.spec, check_data=False)
+    per_class = getattr(spec.dataset, "per_class", None) or 5_000
+    names = tuple(getattr(spec.dataset, "classes", ())) or tuple("0123456789")
+    counts = (per_class,) * len(names)
+    planned = plan(spec, summary=Summary(counts, names, 8))
+    if "training" in methods.get(spec.method.name).ignores:
+        return  # a search on the table trains nothing
+    assert sum(planned.weight_steps) > 0
+    assert planned.cost_units > 0
+    assert 0 < planned.cost_share <= 1
 
 
 def test_presets_are_told_apart_by_their_titles() -> None:
