@@ -273,11 +273,14 @@ def test_every_method_with_a_mixture_can_be_projected_and_resumed(
     assert told(first) + (told(rest) if not decided_all else []) == told(whole)
 
 
-def test_a_search_that_stopped_before_the_projection_begins_it(tmp_path):
+def test_a_search_that_ended_before_the_projection_finds_its_last_temperature(
+    tmp_path,
+):
     spec = tiny(
+        method={"name": "gdas"},
         selection=FULL,
         training={"epochs": 2},
-        derivation={"name": "projection", "tune_epochs": 0},
+        derivation={"name": "projection", "tune_epochs": 1},
     )
     first = run_until(spec, tmp_path, 2)
     rest = list(search(spec, tmp_path, resume=True))
