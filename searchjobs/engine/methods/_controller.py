@@ -76,7 +76,7 @@ class Controller(nn.Module):
         return self._walk(len(columns), lambda row, _: columns[:, row])
 
     def _walk(self, count: int, choose: Callable[[int, Tensor], Tensor]) -> Drawn:
-        token, state = self.start.expand(count, -1), None
+        token, state = self.start.repeat(count, 1), None
         chosen, log_probability, entropy = [], [], []
         for row, allowed in enumerate(self.allowed):
             log_p, state = self._step(token, state, allowed)
@@ -106,7 +106,7 @@ class Controller(nn.Module):
         Exact while there are at most 4,096 beginnings (NAS-Bench-201 has 3,125); beyond
         that so many are drawn by their weights, always by the same noise.
         """
-        token, state = self.start.expand(1, -1), None
+        token, state = self.start.repeat(1, 1), None
         weights, found = torch.ones_like(token[:, :1]), []
         noise = torch.Generator().manual_seed(0)
         for row, allowed in enumerate(self.allowed):
