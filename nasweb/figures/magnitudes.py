@@ -88,6 +88,7 @@ def _peaks(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         },
         "hovertemplate": "peak of %{text}: %{y:.3f} at epoch %{x}<extra></extra>",
         "showlegend": False,
+        "cliponaxis": False,
         "meta": {"peaks": len(lines)},
     }
 
@@ -102,9 +103,10 @@ def _rules(
         named, spoke = said["architecture_epoch"], said["epoch"]
         nothing = said["reason"].startswith("Found nothing")
         colour = MUTED if nothing else PRUNED if said["stopped"] else INK
-        signs = [("diamond-open" if nothing else "diamond", named)]
-        if spoke != named or said["stopped"]:
-            signs.append(("square" if said["stopped"] else "circle-open", spoke))
+        spoken = ("square" if said["stopped"] else "circle-open", spoke)
+        signs = [("diamond-open" if nothing else "diamond", named), spoken]
+        if spoke == named:
+            signs = [spoken] if said["stopped"] else signs[:1]
         left = max(named, spoke) > 0.5 * epochs
         words = said.get("title") or said["rule"]
         rows.append(

@@ -92,6 +92,8 @@ def peak(series: Sequence[tuple[int, float]]) -> Peak:
 
 def found_nothing(found: Peak, operation: str) -> str:
     """Say why a peak at the border of the series is none (methods spec 15.3)."""
+    if found.first == found.last:
+        return f"Found nothing: epoch {found.epoch} is the only one that counts."
     if found.epoch == found.first:
         return (
             f"Found nothing: {operation} is strongest at epoch {found.epoch}, the "

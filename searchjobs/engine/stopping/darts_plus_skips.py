@@ -62,7 +62,8 @@ class DartsPlusSkips(StoppingRule):
 
     @property
     def title(self) -> str:
-        return f"sc_{self.options.skips}"
+        before = ", before" if self.options.take == "before" else ""
+        return f"sc_{self.options.skips}{before}"
 
     @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:

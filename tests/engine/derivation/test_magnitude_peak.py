@@ -86,6 +86,8 @@ def test_a_search_that_ended_before_they_count_gives_its_last_cell(history):
     (found,) = derived(history[:2], 60, min_epoch=10)
     assert (found.epoch, found.architecture) == (2, history[1].genotype)
     assert found.note.startswith("Found nothing: the search ended before epoch 10")
+    found = derived(history[:2], 4, min_epoch=2)[0]
+    assert found.note == "Found nothing: epoch 2 is the only one that counts."
 
 
 def test_operations_that_are_left_out_bring_nothing(history):

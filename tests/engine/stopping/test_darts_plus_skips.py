@@ -40,6 +40,7 @@ def test_it_can_take_the_last_epoch_that_held_fewer():
     rule = {**RULE, "take": "before", "min_epoch": 1}
     (told,) = heard(jury_of(rule), series(0, 1, 2))
     assert (told.epoch, told.architecture_epoch) == (3, 2)
+    assert told.title == "sc_2, before"
     (told,) = heard(jury_of(rule), series(2))
     assert (told.epoch, told.architecture_epoch) == (1, 1)
     assert "No epoch that counts held fewer" in told.reason
