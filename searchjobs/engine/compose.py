@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from .contracts import Method, Search, SetName, methods, selections, spaces
+from .contracts import (
+    Method,
+    Search,
+    SetName,
+    fresh_supernet,
+    methods,
+    selections,
+    spaces,
+)
 from .data.dataset import ResidentImages
 from .data.source import DataError, sources
 from .data.split import split
@@ -37,9 +45,7 @@ def compose(spec: SearchSpec) -> Search:
     space = spaces.get(spec.space.name)(spec.space)
     classes = len(images.classes)
     partial = method.partial_channels(spec.method)
-    supernet = space.supernet(classes, streams["weights"], partial=partial)
-    supernet = supernet.to(device, spec.compute.dtype)
-    supernet.use_backend(spec.compute.backend)
+    supernet = fresh_supernet(space, classes, streams, device, spec.compute, partial)
     search = Search(
         spec=spec,
         device=device,

@@ -25,7 +25,7 @@ from .contracts import ActiveOperations, Search, Space, Tables
 from .diagnostics.accuracy import EVALUATION_BATCH
 from .diagnostics.statistics import batch_statistics
 from .events import Progress
-from .stages import Ranking, candidates, ranking
+from .stages import Ranking, ranking
 
 PROGRESS_SECONDS = 1.0
 
@@ -45,7 +45,7 @@ def removals(space: Space, only: tuple[str, int] | None = None) -> list[Removal]
     found = []
     for table in space.tables:
         columns = space.columns(table)
-        for row, allowed in enumerate(candidates(space, table)):
+        for row, allowed in enumerate(space.mask(table)):
             kept = allowed.nonzero().flatten().tolist()
             if len(kept) > 1 and only in (None, (table, row)):
                 found += [
@@ -191,7 +191,7 @@ def _without(space: Space, removal: Removal | None) -> ActiveOperations:
                 for operation in allowed.nonzero().flatten().tolist()
                 if removal != Removal(table, row, operation)
             ]
-            for row, allowed in enumerate(candidates(space, table))
+            for row, allowed in enumerate(space.mask(table))
         ]
         for table in space.tables
     }

@@ -52,7 +52,7 @@ def uniform(
 def _uniform_table(
     space: Space, name: str, generator: torch.Generator, unless_all: str | None
 ) -> Tensor:
-    allowed, columns = allowed_columns(space, name), space.columns(name)
+    allowed, columns = space.mask(name), space.columns(name)
 
     def draw() -> Tensor:
         return torch.multinomial(allowed.double(), 1, generator=generator).squeeze(1)
@@ -77,7 +77,7 @@ def categorical(
     """Draw every row (R, O) by its own probabilities; waits for the device."""
     return {
         name: torch.multinomial(
-            table.cpu() * allowed_columns(space, name), 1, generator=generator
+            table.cpu() * space.mask(name), 1, generator=generator
         ).squeeze(1)
         for name, table in probabilities.items()
     }
@@ -91,7 +91,7 @@ def likeliest(space: Space, probabilities: Tables, count: int) -> list[Choice]:
     """
     score, columns = torch.zeros(1, dtype=torch.float64), torch.zeros(1, 0).long()
     for name, table in probabilities.items():
-        masked = table.cpu().double() * allowed_columns(space, name)
+        masked = table.cpu().double() * space.mask(name)
         for row in masked.log():
             together = (score.unsqueeze(1) + row).flatten()
             # stable, so that equals come in the order of their columns
@@ -133,11 +133,3 @@ def encoded(space: Space, choice: Mapping[str, Tensor]) -> str:
             for name, columns in choice.items()
         }
     )
-
-
-def allowed_columns(space: Space, name: str) -> Tensor:
-    """Return which columns each row of a table may take, bool (R, O) on the CPU."""
-    allowed = space.allowed(name)
-    if allowed is not None:
-        return allowed
-    return torch.ones(len(space.tables[name]), len(space.columns(name))).bool()

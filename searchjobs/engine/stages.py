@@ -56,22 +56,13 @@ def stage_of(stages: Sequence[Stage], epoch: int) -> Stage | None:
     return next((s for s in stages if s.first <= epoch <= s.last), None)
 
 
-def candidates(space: Space, table: str) -> Tensor:
-    """Return which columns each row of a table may take, bool (R, O) on the CPU."""
-    allowed = space.allowed(table)
-    if allowed is not None:
-        return allowed
-    shape = len(space.tables[table]), len(space.columns(table))
-    return torch.ones(shape, dtype=torch.bool)
-
-
 def ranking(space: Space, *keys: Tables) -> Ranking:
     """Rank the operations that each row may take: the smallest of the first key (R, O)
     comes first, the next keys decide ties, the lower index those that are left."""
     return {
         table: [
             _sorted(allowed, [key[table][row].tolist() for key in keys])
-            for row, allowed in enumerate(candidates(space, table))
+            for row, allowed in enumerate(space.mask(table))
         ]
         for table in space.tables
     }
@@ -114,7 +105,7 @@ def stage_problems(
             "none to train alpha in; shorten it or search longer.",
         )
     space = spaces.get(spec.space.name)(spec.space)
-    offered = max(int(candidates(space, t).sum(-1).max()) for t in space.tables)
+    offered = max(int(space.mask(t).sum(-1).max()) for t in space.tables)
     if operations[0] < offered:
         yield Problem(
             "method.operations",

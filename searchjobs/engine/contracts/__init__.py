@@ -18,7 +18,7 @@ from .reading import (
     StoppingOptions,
     StoppingRule,
 )
-from .run import Search
+from .run import Search, fresh_supernet
 from .selection import Selection
 from .space import (
     ActiveOperations,
@@ -56,6 +56,7 @@ __all__ = [
     "Tables",
     "allowed_only",
     "derivations",
+    "fresh_supernet",
     "methods",
     "selections",
     "spaces",

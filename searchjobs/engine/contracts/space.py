@@ -132,6 +132,13 @@ class Space(Part, ABC):
         has pruned operations (P-DARTS, SGAS)."""
         return self._allowed.get(table)
 
+    def mask(self, table: str) -> Tensor:
+        """Return which columns each row of a table may take, bool (R, O) on the CPU."""
+        allowed = self.allowed(table)
+        if allowed is not None:
+            return allowed
+        return torch.ones(len(self.tables[table]), len(self.columns(table))).bool()
+
     def restrict(self, table: str, allowed: Tensor) -> None:
         """Leave every row of a table only the columns that ``allowed``, bool (R, O),
         marks; a row that may take nothing raises ValueError."""

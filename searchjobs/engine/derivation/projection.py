@@ -27,7 +27,7 @@ from ..problems import Problem, SearchError
 from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..removal import RemovalTest
-from ..stages import candidates, ranking
+from ..stages import ranking
 from ..totals import Totals
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Projection(Derivation):
         return [
             (table, row)
             for table in space.tables
-            for row, allowed in enumerate(candidates(space, table))
+            for row, allowed in enumerate(space.mask(table))
             if allowed.sum() > 1
         ]
 
@@ -154,7 +154,7 @@ class Projection(Derivation):
             yield self._progress(progress.samples_per_second)
         self._tested_units += self._test.cost_units
         table, row = self._edge
-        allowed = candidates(search.space, table).clone()
+        allowed = search.space.mask(table).clone()
         allowed[row] = False
         allowed[row, self._missed_most(table, row)] = True
         search.space.restrict(table, allowed)
@@ -182,7 +182,7 @@ class Projection(Derivation):
             {
                 table: [
                     space.columns(table)[column]
-                    for column in candidates(space, table).int().argmax(-1).tolist()
+                    for column in space.mask(table).int().argmax(-1).tolist()
                 ]
                 for table in space.tables
             }
@@ -246,7 +246,7 @@ class Projection(Derivation):
         space = self.search.space
         return {
             "begun": self._begun,
-            "allowed": {table: candidates(space, table) for table in space.tables},
+            "allowed": {table: space.mask(table) for table in space.tables},
             "edge": self._edge,
             "test": None if self._test is None else self._test.state_dict(),
             "tuned": self._tuned,

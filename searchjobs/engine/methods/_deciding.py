@@ -14,7 +14,6 @@ from torch import Tensor
 from ..contracts import Search
 from ..events import MethodReport
 from ..registry import Options
-from ..sampling import allowed_columns
 from ._alternating import Alternating
 
 
@@ -34,7 +33,7 @@ class Deciding(Alternating):
 
     def decide(self, table: str, row: int, operation: int) -> None:
         """Leave a row one operation, for good, and hold its alpha."""
-        allowed = allowed_columns(self.search.space, table).clone()
+        allowed = self.search.space.mask(table).clone()
         allowed[row] = False
         allowed[row, operation] = True
         self.search.space.restrict(table, allowed)
@@ -53,15 +52,13 @@ class Deciding(Alternating):
         space, choices = self.search.space, dict[str, list[str | None]]()
         for name, rows in self.decided.items():
             columns = space.columns(name)
-            kept = allowed_columns(space, name).int().argmax(-1).tolist()
+            kept = space.mask(name).int().argmax(-1).tolist()
             choices[name] = [
                 columns[operation] if fixed else None
                 for operation, fixed in zip(kept, rows.tolist(), strict=True)
             ]
         return MethodReport(
-            allowed={
-                name: allowed_columns(space, name).tolist() for name in self.tables
-            },
+            allowed={name: space.mask(name).tolist() for name in self.tables},
             decided=choices,
         )
 
@@ -69,7 +66,7 @@ class Deciding(Alternating):
         space = self.search.space
         return super().state_dict() | {
             "decided": {name: rows.cpu() for name, rows in self.decided.items()},
-            "allowed": {name: allowed_columns(space, name) for name in self.tables},
+            "allowed": {name: space.mask(name) for name in self.tables},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

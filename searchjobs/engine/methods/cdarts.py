@@ -32,7 +32,6 @@ from ..graphs import half_step
 from ..optimisation import WeightOptimiser, weight_rate_scale
 from ..registry import Options as AnyOptions
 from ..registry import setting
-from ..sampling import allowed_columns
 from ..shared_norm import share_norms
 from ._alternating import Alternating
 
@@ -156,7 +155,7 @@ class Cdarts(Alternating):
         self._penalised = {}
         for name, table in self.tables.items():
             silent = torch.tensor([o in space.silent for o in space.columns(name)])
-            entries = (allowed_columns(space, name) & silent).to(table)
+            entries = (space.mask(name) & silent).to(table)
             self._penalised[name] = entries / entries.sum().clamp_min(1)
 
     def start_epoch(self, epoch: int) -> bool:

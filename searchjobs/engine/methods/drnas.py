@@ -31,7 +31,6 @@ from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..stages import (
     Stage,
-    candidates,
     equal_stages,
     falls,
     keep_first,
@@ -218,14 +217,8 @@ class DrNas(Alternating):
     def _enter(self, stage: Stage) -> None:
         """Give the search the supernet of a stage, and optimisers to match."""
         self.stage = stage
-        search, compute = self.search, self.search.spec.compute
-        supernet = search.space.supernet(
-            search.classes,
-            search.streams["weights"],
-            partial=self.options.partial[stage.number - 1],
-        )
-        search.supernet = supernet.to(search.device, compute.dtype)
-        search.supernet.use_backend(compute.backend)
+        partial = self.options.partial[stage.number - 1]
+        self.search.lay_out(self.search.space, partial=partial)
         self.build()
 
     # -- plan, report, state ----------------------------------------------------------
@@ -245,14 +238,14 @@ class DrNas(Alternating):
             return MethodReport()
         return MethodReport(
             stage=self.stage.number,
-            allowed={n: candidates(self.search.space, n).tolist() for n in self.tables},
+            allowed={n: self.search.space.mask(n).tolist() for n in self.tables},
         )
 
     def state_dict(self) -> dict[str, Any]:
         space = self.search.space
         return super().state_dict() | {
             "stage": self.stage.number,
-            "candidates": {name: candidates(space, name) for name in self.tables},
+            "candidates": {name: space.mask(name) for name in self.tables},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from ..events import MethodReport, Progress
 from ..optimisation import rates
 from ..registry import Options as AnyOptions
 from ..registry import setting
-from ..sampling import Choice, allowed_columns, encoded, parted
+from ..sampling import Choice, encoded, parted
 from ..scoring import samples_scored, scores
 from ._controller import Controller, Drawn
 from ._paths import SinglePath
@@ -123,7 +123,7 @@ class Enas(SinglePath):
     def __init__(self, options: AnyOptions, search: Search) -> None:
         super().__init__(options, search)
         training, space = search.spec.training, search.space
-        masks = [allowed_columns(space, name) for name in space.tables]
+        masks = [space.mask(name) for name in space.tables]
         width = max(mask.shape[1] for mask in masks)
         padded = [pad(mask, (0, width - mask.shape[1])) for mask in masks]
         self.controller = Controller(torch.cat(padded), search.streams["controller"])

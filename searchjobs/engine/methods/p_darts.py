@@ -27,7 +27,6 @@ from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..stages import (
     Stage,
-    candidates,
     equal_stages,
     falls,
     keep_first,
@@ -237,7 +236,7 @@ class PDarts(Alternating):
     def report(self) -> MethodReport:
         return MethodReport(
             stage=self.stage.number,
-            allowed={n: candidates(self.search.space, n).tolist() for n in self.tables},
+            allowed={n: self.search.space.mask(n).tolist() for n in self.tables},
             scalars={
                 "skip dropout": self.search.supernet.skip_dropout,
                 "cells": float(_cells(self.search.spec)[self.stage.number - 1]),
@@ -248,7 +247,7 @@ class PDarts(Alternating):
         space = self.search.space
         return super().state_dict() | {
             "stage": self.stage.number,
-            "candidates": {name: candidates(space, name) for name in self.tables},
+            "candidates": {name: space.mask(name) for name in self.tables},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -263,11 +262,8 @@ class PDarts(Alternating):
 
 def _lay_out(search: Search, stage: Stage) -> None:
     """Give the search the supernet of a stage, with fresh weights."""
-    compute = search.spec.compute
-    search.space = search.space.resized(cells=_cells(search.spec)[stage.number - 1])
-    supernet = search.space.supernet(search.classes, search.streams["weights"])
-    search.supernet = supernet.to(search.device, compute.dtype)
-    search.supernet.use_backend(compute.backend)
+    cells = _cells(search.spec)[stage.number - 1]
+    search.lay_out(search.space.resized(cells=cells))
 
 
 def _stages(spec: SearchSpec) -> list[Stage]:

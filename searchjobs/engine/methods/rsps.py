@@ -17,7 +17,7 @@ from ..contracts import Search, SetName, Tables, methods
 from ..events import MethodReport, Progress
 from ..registry import Options as AnyOptions
 from ..registry import setting
-from ..sampling import Choice, allowed_columns, encoded, uniform
+from ..sampling import Choice, encoded, uniform
 from ..scoring import samples_scored, scores, shuffled_parts
 from ._paths import SinglePath
 
@@ -122,7 +122,7 @@ class Rsps(SinglePath):
         if self.best:
             tables = space.discrete_weights(self.best)
         else:
-            allowed = {name: allowed_columns(space, name) for name in space.tables}
+            allowed = {name: space.mask(name) for name in space.tables}
             tables = {name: a / a.sum(-1, keepdim=True) for name, a in allowed.items()}
         return {name: table.to(like.detach()) for name, table in tables.items()}
 

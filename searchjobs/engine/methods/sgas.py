@@ -24,7 +24,6 @@ from ..events import Progress
 from ..problems import Problem
 from ..registry import Options as AnyOptions
 from ..registry import setting
-from ..sampling import allowed_columns
 from ._deciding import Deciding
 
 if TYPE_CHECKING:
@@ -175,9 +174,7 @@ class Sgas(Deciding):
     def __init__(self, options: AnyOptions, search: Search) -> None:
         super().__init__(options, search)
         # alpha of a decided row keeps its place in the scores of all edges
-        self._from_the_start = {
-            name: allowed_columns(search.space, name) for name in self.tables
-        }
+        self._from_the_start = {name: search.space.mask(name) for name in self.tables}
         self._history: dict[str, list[Tensor]] = {name: [] for name in self.tables}
 
     @classmethod

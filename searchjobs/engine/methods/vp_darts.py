@@ -30,7 +30,6 @@ from ..removal import RemovalTest, Scores, evaluations
 from ..stages import (
     Ranking,
     Stage,
-    candidates,
     equal_stages,
     falls,
     keep_first,
@@ -156,7 +155,7 @@ class VpDarts(Alternating):
         tables = super().initial_tables()
         with torch.no_grad():
             for name, table in tables.items():
-                count = candidates(space, name).sum(-1, keepdim=True)
+                count = space.mask(name).sum(-1, keepdim=True)
                 table += (1 / count).to(table)
         return tables
 
@@ -217,7 +216,7 @@ class VpDarts(Alternating):
         self.factor = factor
         for name, rows in ranked.items():
             columns = len(self.search.space.columns(name))
-            pruned = candidates(self.search.space, name) & ~keep_first(rows, 1, columns)
+            pruned = self.search.space.mask(name) & ~keep_first(rows, 1, columns)
             self._scale(name, pruned, factor, forget=self.options.reset_moments)
 
     def _remove(self, ranked: Ranking, count: int) -> None:
@@ -290,14 +289,13 @@ class VpDarts(Alternating):
             stage = stage_of(_stages(self.search.spec), self.search.epoch)
             report.stage = stage.number if stage else None
             report.allowed = {
-                name: candidates(self.search.space, name).tolist()
-                for name in self.tables
+                name: self.search.space.mask(name).tolist() for name in self.tables
             }
         return report
 
     def state_dict(self) -> dict[str, Any]:
         space = self.search.space
-        masks = {name: candidates(space, name) for name in self.tables}
+        masks = {name: space.mask(name) for name in self.tables}
         return super().state_dict() | {"candidates": masks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
