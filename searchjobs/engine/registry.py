@@ -79,6 +79,7 @@ class Registry(Generic[P]):
         self.group = f"nasweb.{kind}"
         self._parts: dict[str, P] = {}
         self._discovered = False
+        self._discovering = False
 
     def register(self, part: P) -> P:
         """Add a part; a second part of the same name is an error."""
@@ -92,10 +93,19 @@ class Registry(Generic[P]):
         return part
 
     def discover(self) -> None:
-        """Import every module of the package and every entry point, once."""
+        """Import every module of the package and every entry point, once.
+
+        Raises RuntimeError if a part asks for the parts while it is imported: it would
+        see only those before it, and so would whatever it builds.
+        """
         if self._discovered:
             return
-        self._discovered = True
+        if self._discovering:
+            raise RuntimeError(
+                f"one of the {self.kind} asks for all {self.kind} while it is being "
+                "imported, as by an import of the spec; import it where it is used"
+            )
+        self._discovering = True
         try:
             package = importlib.import_module(self.package)
             for module in pkgutil.iter_modules(package.__path__):
@@ -103,11 +113,11 @@ class Registry(Generic[P]):
                     importlib.import_module(f"{self.package}.{module.name}")
             for entry in entry_points(group=self.group):
                 self.register(entry.load())
-        except BaseException:
-            # pydantic swallows an error in an annotation: the next call must raise it
-            # again, or the parts behind this one would be missing without a word
-            self._discovered = False
-            raise
+            # not before: pydantic swallows an error in an annotation, and the next
+            # call must raise it again, or parts would be missing without a word
+            self._discovered = True
+        finally:
+            self._discovering = False
 
     def get(self, name: str) -> P:
         """Return the part of that name, or say which names there are."""
