@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from .files import write_whole
+from .problems import SearchError
 
 VERSION = 3
 KEPT = 2
@@ -65,3 +66,13 @@ def load_newest(folder: Path) -> dict[str, Any] | None:
             if state["version"] == VERSION:
                 return dict(state)
     return None
+
+
+def require_spec(state: dict[str, Any], fingerprint: str) -> None:
+    """Raise SearchError unless a checkpoint was made by a spec of this fingerprint."""
+    if state["spec"] != fingerprint:
+        raise SearchError(
+            "The checkpoint in this folder belongs to another spec. Choose an empty "
+            "folder for this one, or run the spec that the folder was made with.",
+            "spec",
+        )

@@ -229,12 +229,7 @@ def _restore(
     history: list[EpochFinished],
     state: dict[str, Any],
 ) -> None:
-    if state["spec"] != run.spec.fingerprint():
-        raise SearchError(
-            "The checkpoint in this folder belongs to another spec. Choose an empty "
-            "folder for this one, or run the spec that the folder was made with.",
-            "spec",
-        )
+    checkpoint.require_spec(state, run.spec.fingerprint())
     if state["data"] != run.data.fingerprint:
         raise SearchError(
             "The images of the data set have changed since this search began, so its "

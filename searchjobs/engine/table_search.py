@@ -317,12 +317,7 @@ def _state(run: TableRun) -> dict[str, Any]:
 
 
 def _restore(run: TableRun, state: dict[str, Any]) -> None:
-    if state["spec"] != run.spec.fingerprint():
-        raise SearchError(
-            "The checkpoint in this folder belongs to another spec. Choose an empty "
-            "folder for this one, or run the spec that the folder was made with.",
-            "spec",
-        )
+    checkpoint.require_spec(state, run.spec.fingerprint())
     if state["data"] != run.table.fingerprint:
         raise SearchError(
             "The benchmark table has changed since this search began, so its "
