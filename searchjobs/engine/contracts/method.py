@@ -158,7 +158,9 @@ class Method(PlannedMethod, ABC):
         differentiable: softmax over what a row may take for DARTS, the identity for
         GAEA."""
         return {
-            name: allowed_only(table, self.search.space.allowed(name)).softmax(-1)
+            name: allowed_only(
+                table, self.search.space.allowed(name, table.device)
+            ).softmax(-1)
             for name, table in tables.items()
         }
 

@@ -108,6 +108,7 @@ class Space(Part, ABC):
     def __init__(self, options: Options) -> None:
         self.options = options
         self._allowed: dict[str, Tensor] = {}
+        self._copies: dict[tuple[str, torch.device], Tensor] = {}
 
     @property
     @abstractmethod
@@ -125,12 +126,20 @@ class Space(Part, ABC):
         """
         return tuple(range(len(self.tables[table])))
 
-    def allowed(self, table: str) -> Tensor | None:
-        """Return which columns each row may take, bool (R, O) on the CPU; None: all.
+    def allowed(self, table: str, device: torch.device | None = None) -> Tensor | None:
+        """Return which columns each row may take, bool (R, O); None: all.
+
+        It lies on the CPU, or on ``device``, where one copy is kept: a step that made
+        its own would wait for the device, and could not be recorded as a graph.
 
         Rows differ where a layer offers no identity (MobileNet) and after a method
         has pruned operations (P-DARTS, SGAS)."""
-        return self._allowed.get(table)
+        allowed = self._allowed.get(table)
+        if allowed is None or device is None or device == allowed.device:
+            return allowed
+        if (table, device) not in self._copies:
+            self._copies[table, device] = allowed.to(device)
+        return self._copies[table, device]
 
     def mask(self, table: str) -> Tensor:
         """Return which columns each row of a table may take, bool (R, O) on the CPU."""
@@ -145,6 +154,7 @@ class Space(Part, ABC):
         if not allowed.any(-1).all():
             raise ValueError(f"a row of table {table} would have no operation left")
         self._allowed[table] = allowed.cpu()
+        self._copies.clear()
 
     def active(self) -> ActiveOperations | None:
         """Return the operations that rows may take, or None if they may take all."""

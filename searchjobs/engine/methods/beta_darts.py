@@ -78,7 +78,7 @@ class BetaDarts(Alternating):
         logits = self.forward(batch.images, self.edge_weights())
         loss = cross_entropy(logits, batch.labels)
         tables = {
-            name: allowed_only(table, self.search.space.allowed(name))
+            name: allowed_only(table, self.search.space.allowed(name, table.device))
             for name, table in self.tables.items()
         }
         return loss + self.decay * beta_loss(tables), logits

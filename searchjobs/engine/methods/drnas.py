@@ -158,7 +158,10 @@ class DrNas(Alternating):
     ) -> Tables:
         """Make something of each table and of what its rows may take."""
         allowed = self.search.space.allowed
-        return {name: make(table, allowed(name)) for name, table in tables.items()}
+        return {
+            name: make(table, allowed(name, table.device))
+            for name, table in tables.items()
+        }
 
     # -- stages -----------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ class Dsnas(SingleLevel, Deciding):
         self.drawn = categorical(search.space, self.strengths(), search.streams["draw"])
         return {
             name: scored(
-                allowed_only(table, search.space.allowed(name)),
+                allowed_only(table, search.space.allowed(name, table.device)),
                 self.drawn[name].to(table.device),
             )
             for name, table in self.tables.items()

@@ -109,8 +109,9 @@ class FairDarts(Alternating):
         gates = {}
         for name, table in tables.items():
             gates[name] = table.sigmoid()
-            if (allowed := self.search.space.allowed(name)) is not None:
-                gates[name] = gates[name] * allowed.to(table.device)
+            allowed = self.search.space.allowed(name, table.device)
+            if allowed is not None:
+                gates[name] = gates[name] * allowed
         return gates
 
     def preferences(self, strengths: Tables) -> Tables:

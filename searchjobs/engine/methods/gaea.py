@@ -142,10 +142,10 @@ class Gaea(Alternating):
         return {name: self._kept(name, table) for name, table in tables.items()}
 
     def _kept(self, name: str, table: Tensor) -> Tensor:
-        allowed = self.search.space.allowed(name)
+        allowed = self.search.space.allowed(name, table.device)
         if allowed is None:
             return table
-        kept = table.where(allowed.to(table.device), 0)
+        kept = table.where(allowed, 0)
         return kept / kept.detach().sum(-1, keepdim=True)
 
     def edge_terms(self) -> EdgeTerms | None:

@@ -96,7 +96,7 @@ class Gdas(Alternating):
         hard = {}
         for name, table in self.tables.items():
             noise = gumbel(table.shape, self.search.streams["gumbel"]).to(table)
-            allowed = self.search.space.allowed(name)
+            allowed = self.search.space.allowed(name, table.device)
             noisy = allowed_only(table, allowed).log_softmax(-1) + noise
             self.drawn[name] = noisy.detach().argmax(-1)
             soft = (noisy / self.temperature).softmax(-1)
@@ -124,7 +124,7 @@ class Gdas(Alternating):
         )
 
     def sample(self, generator: torch.Generator) -> str:
-        """Draw by softmax(alpha),: so the weights meet architectures."""
+        """Draw by softmax(alpha): so the weights meet architectures."""
         space = self.search.space
         return encoded(space, categorical(space, self.strengths(), generator))
 

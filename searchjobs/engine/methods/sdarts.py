@@ -22,7 +22,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..contracts import Batch, Level, Search, SetName, StepResult, Tables, methods
+from ..contracts import (
+    Batch,
+    Level,
+    Search,
+    SetName,
+    StepResult,
+    Tables,
+    allowed_only,
+    methods,
+)
 from ..events import MethodReport
 from ..graphs import half_step
 from ..problems import Problem
@@ -179,8 +188,8 @@ class Sdarts(Alternating):
         return moved
 
     def _onto_simplex(self, name: str, table: Tensor) -> Tensor:
-        allowed = self.search.space.allowed(name)
-        return onto_simplex(table if allowed is None else table * allowed.to(table))
+        allowed = self.search.space.allowed(name, table.device)
+        return onto_simplex(allowed_only(table, allowed))
 
     def _set(self, tables: Tables) -> None:
         for name, table in tables.items():

@@ -129,7 +129,7 @@ class Snas(SingleLevel):
         weights = {}
         for name, table in self.tables.items():
             noise = gumbel(table.shape, self.search.streams["gumbel"]).to(table)
-            allowed = self.search.space.allowed(name)
+            allowed = self.search.space.allowed(name, table.device)
             noisy = allowed_only(table, allowed).log_softmax(-1) + noise
             weights[name] = (noisy / self.temperature).softmax(-1)
         return weights

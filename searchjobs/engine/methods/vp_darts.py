@@ -164,8 +164,8 @@ class VpDarts(Alternating):
         space = self.search.space
         return {
             name: table
-            if (allowed := space.allowed(name)) is None
-            else table.masked_fill(~allowed.to(table.device), 0)
+            if (allowed := space.allowed(name, table.device)) is None
+            else table.masked_fill(~allowed, 0)
             for name, table in tables.items()
         }
 

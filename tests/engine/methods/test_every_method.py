@@ -9,7 +9,10 @@ import math
 from typing import Any
 
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from searchjobs.engine.compose import compose
 from searchjobs.engine.contracts import Method, methods
 from searchjobs.engine.search import search
 from searchjobs.engine.spec import SearchSpec
@@ -89,3 +92,33 @@ def test_it_says_who_it_is(name):
     assert any(character.isdigit() for character in part.source), "no year, no equation"
     for field, info in part.Options.model_fields.items():
         assert field == "name" or (info.title and info.description), field
+
+
+# DARTS- adds numbers that lie on the device of its search to the mixture of DARTS
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "darts-minus"])
+def test_a_mixture_without_some_operations_copies_no_mask_at_every_step(name):
+    # a copy from the CPU waits for a GPU, and no graph can record it; the meta device
+    # stands for the GPU here
+    space = {"name": "nas-bench-201", "channels": 4, "cells": 1}
+    search = compose(short(name, space={**space, "without": ["nor_conv_1x1"]}))
+    tables = {n: table.to("meta") for n, table in search.method.alpha().items()}
+    search.method.relaxation(tables)
+    with Copies() as copies:
+        found = search.method.relaxation(tables)
+    assert not copies.made
+    assert {n: t.shape for n, t in found.items()} == {
+        n: t.shape for n, t in tables.items()
+    }
+
+
+class Copies(TorchDispatchMode):
+    """Notes what is copied to another device or kind of number inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if function is torch.ops.aten._to_copy.default:
+            self.made.append(arguments[0].shape)
+        return function(*arguments, **(keywords or {}))

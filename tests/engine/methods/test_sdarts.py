@@ -94,6 +94,20 @@ def test_a_random_perturbation_is_uniform_noise_put_on_the_simplex(without):
 
 
 @pytest.mark.parametrize("perturbation", ["random", "adversarial"])
+def test_a_row_that_vanishes_never_goes_to_an_operation_left_out(perturbation):
+    left_out = ("none", "nor_conv_1x1")
+    options = {"perturbation": perturbation, "epsilon": 1.0, "epsilon_start": 1.0}
+    search, train, _ = prepared(
+        "sdarts", space=SPACE | {"without": left_out}, method=options
+    )
+    for _ in range(20):
+        search.method.perturb(train)
+        perturbed = search.method.perturbed["cell"].detach()
+        assert perturbed[:, [0, 2]].eq(0).all()
+        torch.testing.assert_close(perturbed.sum(-1), perturbed.new_ones(6))
+
+
+@pytest.mark.parametrize("perturbation", ["random", "adversarial"])
 def test_the_weights_descend_the_loss_at_the_perturbed_edge_weights(perturbation):
     search, train, _ = prepared("sdarts", method={"perturbation": perturbation})
     alpha = search.method.alpha()["cell"].clone()
