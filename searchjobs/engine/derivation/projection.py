@@ -106,7 +106,15 @@ class Projection(Derivation):
                 f"{method.label} has no mixture of operations that could be projected; "
                 "choose another derivation."
             )
-        return [Problem("derivation", sentence)] if sentence else []
+        if sentence:
+            return [Problem("derivation", sentence)]
+        if options.tune_epochs > 0 and spec.compute.backend == "graphs":
+            sentence = (
+                "A projection decides edges while it tunes, and recorded CUDA graphs "
+                "would go on with all operations; choose backend eager."
+            )
+            return [Problem("compute.backend", sentence)]
+        return []
 
     def derive(
         self, history: list[EpochFinished], epoch: int

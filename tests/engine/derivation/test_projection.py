@@ -205,6 +205,14 @@ def test_what_cannot_be_projected_is_refused_in_a_sentence(method, words):
         tiny(method={"name": method}, derivation={"name": "projection"})
 
 
+@pytest.mark.parametrize(("tune", "refused"), [(5, True), (0, False)])
+def test_recorded_graphs_are_refused_where_steps_follow_a_decision(tune, refused):
+    spec = tiny(compute={"backend": "graphs"})
+    options = derivations.get("projection").Options(tune_epochs=tune)
+    found = derivations.get("projection").problems(options, spec)
+    assert [problem.field for problem in found] == ["compute.backend"] * refused
+
+
 # -- going on half-way ----------------------------------------------------------------
 
 
