@@ -19,7 +19,7 @@ from torch import Tensor
 from ..contracts import Batch, Search, Selection, SetName, methods, selections
 from ..data.split import share_of
 from ..events import Event, SamplesPruned
-from ..plan import trains_architecture
+from ..plan import count, trains_architecture
 from ..problems import Problem
 from ..registry import Options as AnyOptions
 from ..registry import setting
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..spec import SearchSpec
 
 MIN_OBSERVATIONS = 2  # one error has no variance
+SCORED = 0.5  # share of a set that must have as many, or it is not pruned
 SHARE_FIELDS: dict[SetName, str] = {"T": "prune_train", "V": "prune_valid"}
 
 
@@ -245,7 +246,7 @@ class Pruning(Selection):
         if self._epochs_seen[name] < self.options.window:
             event.reason = f"{name} was not used in every epoch of the window."
             return event
-        if 2 * int(eligible.sum()) < len(ids):
+        if int(eligible.sum()) < SCORED * len(ids):
             event.reason = (
                 f"Fewer than half of the samples of {name} were seen twice in the "
                 "window."
@@ -386,6 +387,7 @@ class Pruning(Selection):
                         "less often.",
                     )
                 )
+            found += _seldom_seen(options, spec, name, sizes)
         return found
 
     def state_dict(self) -> dict[str, Any]:
@@ -427,6 +429,44 @@ def _event_epochs(
         ):
             found.append(epoch)
     return found
+
+
+def _seldom_seen(
+    options: PruningOptions,
+    spec: SearchSpec,
+    name: SetName,
+    sizes: dict[SetName, int],
+) -> list[Problem]:
+    """Say if the steps of a window meet too few samples of a set twice, so that it
+    would never be pruned though the plan says so (several weight steps for each of
+    alpha, a policy that leaves batches out)."""
+    epochs = _event_epochs(options, spec, name)
+    if not epochs or options.share(name) == 0 or min(sizes.values()) == 0:
+        return []
+    counted = count(spec, epochs[0], sizes)
+    met = counted.weight_samples if name == "T" else counted.architecture_samples
+    share = min(1.0, met / sizes[name])
+    if share == 0 or _met_twice(share, options.window) >= SCORED:
+        return []
+    enough = options.window
+    while _met_twice(share, enough) < SCORED:
+        enough += 1
+    return [
+        Problem(
+            "selection.window",
+            f"An epoch meets {share:.0%} of {name}, so a window of {options.window} "
+            "leaves most of its samples without two errors, and it would never be "
+            f"pruned; take a window of at least {enough} epochs, or prune nothing "
+            f"from {name}.",
+        )
+    ]
+
+
+def _met_twice(share: float, epochs: int) -> float:
+    """Return the share of a set that is met at least twice, if each epoch meets a
+    ``share`` of it by chance."""
+    missed = 1 - share
+    return 1 - missed**epochs - epochs * share * missed ** (epochs - 1)
 
 
 def _sizes(

@@ -130,6 +130,27 @@ def test_a_plan_that_works_has_no_problems() -> None:
     assert problems_of(100, 3, window=5, prune_train=0, prune_valid=0) == []
 
 
+@pytest.mark.parametrize(
+    ("every", "window", "share", "refused"),
+    [(4, 6, 0.15, True), (4, 7, 0.15, False), (4, 6, 0, False), (1, 2, 0.15, False)],
+)
+def test_a_window_in_which_few_samples_are_met_twice_is_refused(
+    every: int, window: int, share: float, refused: bool
+) -> None:
+    # of seven epochs that meet a quarter each, two or more meet 56 % of the samples;
+    # of six 47 %
+    spec = spec_of(20, window=window, prune_valid=share)
+    training = spec.training.model_copy(update={"alpha_every": every})
+    spec = spec.model_copy(update={"training": training})
+
+    found = Bdp.problems(spec.selection, spec, {"T": 25_600, "V": 25_600})
+
+    assert [problem.field for problem in found] == ["selection.window"] * refused
+    for problem in found:
+        assert "meets 25% of V" in problem.sentence
+        assert "at least 7 epochs" in problem.sentence
+
+
 def test_command_line_and_form_hear_of_too_much_pruning() -> None:
     data = {
         "selection": {"name": "bdp", "window": 2, "prune_train": 0.9},
