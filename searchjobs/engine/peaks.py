@@ -19,7 +19,7 @@ from typing import Any, Literal
 from .diagnostics.tables import NONE
 from .problems import Problem
 from .registry import setting
-from .watching import offered, space_of
+from .watching import counted, ending, first_epoch, offered, space_of
 
 Criterion = Literal["magnitude", "residual"]
 EQUATIONS: dict[str, str] = {"magnitude": "Eq. 12", "residual": "Eq. 13"}
@@ -105,10 +105,10 @@ def found_nothing(found: Peak, operation: str) -> str:
     )
 
 
-def problems(operation: str, first: int, spec: Any, what: str) -> list[Problem]:
+def problems(operation: str, min_epoch: int, spec: Any, what: str) -> list[Problem]:
     """Return what keeps the peak of an operation from being found.
 
-    ``first`` is the first epoch that counts, ``what`` the reader's name; problems at
+    ``min_epoch`` says which epochs count, ``what`` is the reader's name; problems at
     ``operation`` and ``min_epoch`` name the fields of the reader's own options.
     """
     found = []
@@ -121,14 +121,13 @@ def problems(operation: str, first: int, spec: Any, what: str) -> list[Problem]:
                 f"{operation!r} in it; choose one of {', '.join(known)}.",
             )
         )
-    epochs = spec.training.epochs
-    if first + 2 > epochs:
+    if counted(min_epoch, spec) < 3:
         found.append(
             Problem(
                 "min_epoch",
-                f"{what} needs epochs before and after a peak, and this search has "
-                f"{epochs} while epoch {first} is the first that counts; search "
-                "longer or lower its first epoch.",
+                f"{what} needs epochs before and after a peak, and {ending(spec)} "
+                f"while epoch {first_epoch(min_epoch, spec)} is the first that counts; "
+                "search longer or lower its first epoch.",
             )
         )
     return found

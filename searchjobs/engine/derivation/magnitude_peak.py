@@ -17,7 +17,7 @@ from .. import peaks
 from ..contracts import Derivation, Derived, derivations
 from ..problems import Problem
 from ..registry import Options, setting
-from ..watching import first_epoch, min_epoch_setting, offered, space_of
+from ..watching import first_epoch, min_epoch_setting, offered, space_of, trained_epochs
 
 if TYPE_CHECKING:
     from ..events import EpochFinished, Event
@@ -50,11 +50,10 @@ class MagnitudePeak(Derivation):
 
     @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
-        first = first_epoch(options.min_epoch, spec)
         return [
             Problem(f"derivation.{each.field}", each.sentence)
             for each in peaks.problems(
-                options.operation, first, spec, "The magnitude peak"
+                options.operation, options.min_epoch, spec, "The magnitude peak"
             )
         ]
 
@@ -65,7 +64,8 @@ class MagnitudePeak(Derivation):
         does not hide later peaks: Algorithm 2 looks at the whole search."""
         options = self.options
         first = first_epoch(options.min_epoch, self.search.spec)
-        counted = [report for report in history if report.epoch >= first]
+        trained = trained_epochs(self.search.spec)
+        counted = [r for r in history if trained[r.epoch - 1] >= options.min_epoch]
         if not counted:
             yield self._of_the_end(history, epoch, first)
             return

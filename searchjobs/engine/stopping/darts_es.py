@@ -31,7 +31,7 @@ from ..contracts import (
 )
 from ..problems import Problem
 from ..registry import setting
-from ..watching import first_epoch
+from ..watching import counts, first_epoch, held_alpha
 
 if TYPE_CHECKING:
     from ..events import EpochFinished
@@ -113,6 +113,8 @@ class DartsEs(StoppingRule):
                     f"gradient in {method.label}; choose another stopping rule.",
                 )
             )
+        if held := held_alpha(spec, "DARTS-ES"):
+            return held
         every, frequency = spec.diagnostics.eigenvalue_every, options.frequency
         if every == 0 or frequency % every:
             measured = f"every {every} epochs" if every else "never"
@@ -142,9 +144,10 @@ class DartsEs(StoppingRule):
             self.stage, self.readings, self.averages = report.method.stage, [], []
         if report.epoch % options.frequency or report.epoch == report.epochs:
             return Decision()
-        if report.eigenvalue is None:
+        spec = self.search.spec
+        if report.eigenvalue is None or not counts(1, spec, report.epoch):
             return Decision()
-        training = self.search.spec.training
+        training = spec.training
         decay = training.alpha_weight_decay if options.add_weight_decay else 0.0
         self.readings.append(report.eigenvalue + decay)
         window = self.readings[-options.window :]
@@ -153,9 +156,9 @@ class DartsEs(StoppingRule):
         self.averages.append(sum(window) / len(window))
         middle = report.epoch - options.frequency * (options.window // 2)
         back = middle - options.frequency * options.delta
-        if back < first_epoch(options.start, self.search.spec):
-            return Decision()
         if len(self.averages) <= options.delta:
+            return Decision()
+        if not counts(options.start, spec, back):
             return Decision()
         now, before = self.averages[-1], self.averages[-1 - options.delta]
         # a ratio says something only about a growth that began above zero

@@ -7,7 +7,8 @@ operations is stable for a number of epochs, 10 there); J. Zhang, Z. Ding, CIKM 
 
 On every edge the operations that hold weights are ranked by alpha.  An epoch is stable
 if no edge ranks them otherwise than the epoch before did; k stable epochs in a row end
-the search.  Epochs of a warm-up, in which alpha stands still, do not count.
+the search.  Epochs of a warm-up, in which alpha stands still, do not count,
+and a new stage begins a new count.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..contracts import Decision, Search, StoppingOptions, StoppingRule, stopping_rules
 from ..problems import Problem
 from ..registry import setting
-from ..watching import first_epoch, offered, space_of
+from ..watching import (
+    counted,
+    counts,
+    ending,
+    first_epoch,
+    held_alpha,
+    offered,
+    space_of,
+)
 
 if TYPE_CHECKING:
     from ..events import EpochFinished, Table
@@ -63,6 +72,8 @@ class DartsPlusRanks(StoppingRule):
     @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
         space = space_of(spec)
+        if held := held_alpha(spec, f"rt_{options.stable}"):
+            return held
         found = []
         if len(set(offered(space)) - space.parameter_free) < 2:
             found.append(
@@ -73,19 +84,21 @@ class DartsPlusRanks(StoppingRule):
                 )
             )
         first = first_epoch(1, spec) + options.stable
-        if first > spec.training.epochs:
+        if not counted(1 + options.stable, spec):
             found.append(
                 Problem(
                     "stable",
                     f"rt_{options.stable} can fire at epoch {first} at the earliest "
-                    f"and the search ends at epoch {spec.training.epochs}; search "
-                    "longer or ask for fewer stable epochs.",
+                    f"and {ending(spec)}; search longer or ask for fewer stable "
+                    "epochs.",
                 )
             )
         return found
 
     def observe(self, report: EpochFinished) -> Decision:
-        if report.epoch < first_epoch(1, self.search.spec):
+        if not counts(2, self.search.spec, report.epoch):
+            self.ranking = None  # of alpha at rest, or of another supernet's
+        if not counts(1, self.search.spec, report.epoch):
             return Decision()
         ranking = self._ranking(report.alpha)
         self.stable = self.stable + 1 if ranking == self.ranking else 0

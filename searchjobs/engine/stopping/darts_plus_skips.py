@@ -17,7 +17,16 @@ from ..contracts import Decision, Search, StoppingOptions, StoppingRule, stoppin
 from ..diagnostics.tables import SKIP
 from ..problems import Problem
 from ..registry import setting
-from ..watching import first_epoch, min_epoch_setting, offered, space_of
+from ..watching import (
+    counted,
+    counts,
+    ending,
+    first_epoch,
+    held_alpha,
+    min_epoch_setting,
+    offered,
+    space_of,
+)
 
 if TYPE_CHECKING:
     from ..events import EpochFinished
@@ -69,6 +78,8 @@ class DartsPlusSkips(StoppingRule):
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
         space = space_of(spec)
         rows = len(_first(space.tables))
+        if held := held_alpha(spec, f"sc_{options.skips}"):
+            return held
         found = []
         if SKIP not in offered(space):
             found.append(
@@ -86,20 +97,19 @@ class DartsPlusSkips(StoppingRule):
                     f"connections; take {rows} or fewer.",
                 )
             )
-        first, epochs = first_epoch(options.min_epoch, spec), spec.training.epochs
-        if first > epochs:
+        first = first_epoch(options.min_epoch, spec)
+        if not counted(options.min_epoch, spec):
             found.append(
                 Problem(
                     "min_epoch",
-                    f"sc_{options.skips} counts from epoch {first} and the search ends "
-                    f"at epoch {epochs}, so it would never fire; search longer or "
-                    "lower its first epoch.",
+                    f"sc_{options.skips} counts from epoch {first} and {ending(spec)}, "
+                    "so it would never fire; search longer or lower its first epoch.",
                 )
             )
         return found
 
     def observe(self, report: EpochFinished) -> Decision:
-        if report.epoch < first_epoch(self.options.min_epoch, self.search.spec):
+        if not counts(self.options.min_epoch, self.search.spec, report.epoch):
             return Decision()
         cell = _first(self.search.space.decode(report.genotype))
         skips = cell.count(SKIP)

@@ -19,7 +19,7 @@ from .. import peaks
 from ..contracts import Decision, Search, StoppingOptions, StoppingRule, stopping_rules
 from ..problems import Problem
 from ..registry import setting
-from ..watching import first_epoch, min_epoch_setting
+from ..watching import counts, held_alpha, min_epoch_setting
 
 if TYPE_CHECKING:
     from ..events import EpochFinished
@@ -74,12 +74,14 @@ class SelectiveStop(StoppingRule):
 
     @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
-        first = first_epoch(options.min_epoch, spec)
-        return peaks.problems(options.operation, first, spec, "Selective stop")
+        what = "Selective stop"
+        if found := held_alpha(spec, what):
+            return found
+        return peaks.problems(options.operation, options.min_epoch, spec, what)
 
     def observe(self, report: EpochFinished) -> Decision:
         options = self.options
-        if report.epoch < first_epoch(options.min_epoch, self.search.spec):
+        if not counts(options.min_epoch, self.search.spec, report.epoch):
             return Decision()
         now = peaks.value(
             report.magnitudes,
@@ -89,7 +91,7 @@ class SelectiveStop(StoppingRule):
         )
         self.series.append((report.epoch, now))
         found = peaks.peak(self.series)
-        stood = report.epoch - found.epoch
+        stood = sum(epoch > found.epoch for epoch, _ in self.series)
         if options.algorithm == "online":
             if found.inner and stood >= options.patience:
                 reason = f"{self._named(found)} and has not been exceeded for {stood}."
