@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..contracts import Derivation, Derived, Search, derivations, methods
+from ..contracts import Derivation, Derived, Method, Search, derivations, methods
 from ..problems import Problem
 from ..registry import Options as AnyOptions
 from ..removal import RemovalTest
@@ -42,15 +42,18 @@ class Validated(Derivation):
     @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
         method = methods.get(spec.method.name)
-        if method.streams(spec.method) == "split":
-            return []
-        return [
-            Problem(
-                "derivation",
+        sentence = ""
+        if method.streams(spec.method) != "split":
+            sentence = (
                 f"{method.label} trains the weights on all images, so none is left to "
-                "validate on; choose another derivation, such as argmax.",
+                "validate on; choose another derivation, such as argmax."
             )
-        ]
+        elif not (issubclass(method, Method) and method.gradient_based):
+            sentence = (
+                f"{method.label} has no mixture of operations that one could be taken "
+                "out of; choose another derivation."
+            )
+        return [Problem("derivation", sentence)] if sentence else []
 
     def derive(
         self, history: list[EpochFinished], epoch: int

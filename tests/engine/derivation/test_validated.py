@@ -11,6 +11,7 @@ from searchjobs.engine.compose import compose
 from searchjobs.engine.contracts import Derived, derivations, methods
 from searchjobs.engine.derivation.validated import Validated
 from searchjobs.engine.diagnostics.statistics import batch_statistics
+from searchjobs.engine.problems import SpecError
 from searchjobs.engine.search import search
 
 from ..conftest import epochs_of, tiny
@@ -145,3 +146,12 @@ def test_without_images_to_validate_on_it_is_refused_in_a_sentence():
         (problem,) = Validated.problems(options.derivation, options)
     assert problem.field == "derivation"
     assert "Alone trains the weights on all images" in problem.sentence
+
+
+@pytest.mark.parametrize("method", ["rsps", "enas"])
+def test_without_a_mixture_it_is_refused_in_a_sentence(method):
+    with pytest.raises(SpecError) as found:
+        tiny(method={"name": method}, derivation={"name": "validated"})
+    (problem,) = found.value.problems
+    assert problem.field == "derivation"
+    assert "has no mixture of operations" in problem.sentence
