@@ -95,3 +95,12 @@ def test_the_collapse_and_who_avoids_it_can_be_launched_on_a_cpu() -> None:
                 "gdas",
             )
         } <= found
+
+
+def test_progressive_drnas_rests_for_ten_epochs_of_each_stage() -> None:
+    """Methods spec 4.4: stages of 50 epochs, the first 10 of each for the weights."""
+    (preset,) = (r for r in RECIPES if r.name == "method-drnas-progressive")
+    spec = validate(preset.spec, check_data=False)
+    method = methods.get(spec.method.name)
+    resting = [e for e in range(1, 101) if not method.trains_architecture(spec, e)]
+    assert resting == [*range(1, 11), *range(51, 61)]
