@@ -14,20 +14,35 @@ alpha descend the same loss of the same batch.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..contracts import Batch, DataStreams, Search, Space, Tables, allowed_only, methods
+from ..contracts import (
+    Batch,
+    DataStreams,
+    Search,
+    SetName,
+    Space,
+    Tables,
+    allowed_only,
+    methods,
+    spaces,
+)
 from ..events import MethodReport
 from ..optimisation import linear
+from ..problems import Problem
 from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..sampling import gumbel
 from ._alternating import Alternating
 from ._single_level import SingleLevel
+
+if TYPE_CHECKING:
+    from ..spec import SearchSpec
 
 TEMPERATURES = {"single": (1.0, 0.03), "bilevel": (10.0, 1.0)}
 
@@ -114,6 +129,19 @@ class Snas(SingleLevel):
     def streams(cls, options: Any) -> DataStreams:
         return "single" if options.level == "single" else "split"
 
+    @classmethod
+    def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:
+        space = spaces.get(spec.space.name)(spec.space)
+        if not spec.method.resource_weight or _costs_anything(space):
+            return []
+        return [
+            Problem(
+                "method.resource_weight",
+                "The resource loss weighs multiply-adds, and no operation that this "
+                "search space offers has any; set it to 0 or offer a convolution.",
+            )
+        ]
+
     def initial_tables(self) -> dict[str, Tensor]:
         if self.options.level == "single":
             return super().initial_tables()
@@ -152,6 +180,12 @@ class Snas(SingleLevel):
         if self.costs:
             scalars["expected megaflops"] = self.expected_cost().item() / 1e6
         return MethodReport(scalars=scalars)
+
+
+def _costs_anything(space: Space) -> bool:
+    """Say whether some row may take an operation that costs more than another."""
+    costs = operation_costs(space).items()
+    return any(bool((table[space.mask(name)] > 0).any()) for name, table in costs)
 
 
 def operation_costs(space: Space) -> Tables:

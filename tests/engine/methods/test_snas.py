@@ -187,3 +187,15 @@ def test_the_resource_loss_is_the_logarithm_of_the_expected_cost():
     assert found == pytest.approx(expected.item() / 1e6, rel=1e-5)
     difference = with_it.item() - without.item()
     assert difference == pytest.approx(0.5 * expected.log().item(), rel=1e-4)
+
+
+def test_a_resource_loss_without_anything_that_costs_is_refused():
+    cheap = {"without": ["nor_conv_1x1", "nor_conv_3x3"]}
+    with pytest.raises(SpecError) as found:
+        tiny(
+            space={"name": "nas-bench-201", "channels": 2, "cells": 1, **cheap},
+            method={"name": "snas", "resource_weight": 1e-3},
+            selection=FULL,
+        )
+    (problem,) = found.value.problems
+    assert problem.field == "method.resource_weight"
