@@ -110,9 +110,12 @@ def parted(space: Space, columns: Tensor) -> Choice:
 
 
 def one_hots(space: Space, choice: Choice, like: Tensor) -> Tables:
-    """Return edge weights (R, O) that select a choice, of ``like``'s kind and place."""
+    """Return edge weights (R, O) that select a choice, of ``like``'s kind and place;
+    they are sent to the device without waiting for it."""
     return {
-        name: one_hot(columns, len(space.columns(name))).to(like)
+        name: one_hot(columns, len(space.columns(name))).to(
+            like.device, like.dtype, non_blocking=True
+        )
         for name, columns in choice.items()
     }
 

@@ -14,14 +14,16 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..contracts import Derivation, Derived, Search, derivations
+from ..contracts import Derivation, Derived, Search, derivations, methods
 from ..events import Progress
+from ..problems import Problem
 from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..scoring import scores, shuffled_parts
 
 if TYPE_CHECKING:
     from ..events import EpochFinished, Event
+    from ..spec import SearchSpec
 
 
 class SampledOptions(AnyOptions):
@@ -88,6 +90,17 @@ class Sampled(Derivation):
         self.parts: list[Tensor] = []
         self.accuracies: list[float] = []
         self.finals: list[float] = []
+
+    @classmethod
+    def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
+        method = methods.get(spec.method.name)
+        if method.streams(spec.method) == "split":
+            return []
+        sentence = (
+            f"{method.label} trains the weights on all images, so none is left to "
+            "compare architectures on; choose another derivation, such as argmax."
+        )
+        return [Problem("derivation", sentence)]
 
     def derive(
         self, history: list[EpochFinished], epoch: int

@@ -169,6 +169,16 @@ def test_finals_that_mean_nothing_are_refused_in_a_sentence(options, sentence):
     assert len(caught.value.problems) == 1
 
 
+@pytest.mark.parametrize("name", ["snas", "gaea-erm"])
+def test_weights_that_know_all_images_are_refused_in_a_sentence(name):
+    with pytest.raises(SpecError, match="none is left to compare"):
+        tiny(
+            method={"name": name},
+            selection={"name": "full"},
+            derivation={"name": "sampled"},
+        )
+
+
 def test_it_names_no_method():
     text = Path(sampled.__file__).read_text()
     strings = {
