@@ -219,8 +219,9 @@ class Training(Section):
     alpha_every: int = setting(
         1,
         "Weight steps an architecture step",
-        "Make so many weight steps for each architecture step (iDARTS: 4); V then "
-        "sees fewer batches in an epoch.",
+        "Make so many weight steps for each architecture step (iDARTS: 4), if T and V "
+        "are of one size; V then sees fewer batches in an epoch. Of a larger V the "
+        "loop policy train-driven keeps the number.",
         unit="steps",
         ge=1,
         le=1000,
