@@ -20,12 +20,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from searchjobs.engine.batch import Level
 from searchjobs.engine.compose import compose
@@ -103,11 +105,36 @@ def timed(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+class Counter(TorchDispatchMode):
+    """Sums the floating-point operations that PyTorch's own formulas give.
+
+    PyTorch's ``FlopCounterMode`` also follows modules, by hooks that fail where the
+    gradient of an input of a module is asked for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        function: Any,
+        types: Any,
+        arguments: tuple[Any, ...] = (),
+        keywords: dict[str, Any] | None = None,
+    ) -> Any:
+        found = function(*arguments, **(keywords or {}))
+        formula = flop_registry.get(function._overloadpacket)
+        if formula is not None:
+            self.total += formula(*arguments, **(keywords or {}), out_val=found)
+        return found
+
+
 def counted(work: Callable[[], object]) -> float:
     """Return the multiply-adds of one call, backward included."""
-    with FlopCounterMode(display=False) as counter:
+    with Counter() as counter:
         work()
-    return counter.get_total_flops() / 2
+    return counter.total / 2
 
 
 def measure(names: Sequence[str], channels: int, cells: int, rounds: int) -> None:
