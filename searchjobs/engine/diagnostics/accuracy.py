@@ -49,7 +49,7 @@ def inherited_accuracy(search: Search, probe: list[Batch], architecture: str) ->
 def _random_paths(search: Search, count: int) -> Iterator[str]:
     """Yield architectures as the method draws them, by the same noise at every epoch of
     every run of a split seed: the curve shows the model and not the draw."""
-    generator = Streams(search.spec.split.seed)["paths"]
+    generator = Streams(search.spec.split.seed)["evaluated paths"]
     for _ in range(count):
         yield search.method.sample(generator)
 

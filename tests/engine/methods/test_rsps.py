@@ -95,7 +95,7 @@ def test_the_best_of_an_epoch_is_the_best_of_its_candidates():
 
 def test_the_accuracy_of_the_supernet_is_that_of_the_same_paths_at_every_epoch():
     search, _, valid = prepared("rsps")
-    noise = Streams(search.spec.split.seed)["paths"]
+    noise = Streams(search.spec.split.seed)["evaluated paths"]
     cells = [search.method.sample(noise) for _ in range(10)]
     expected = [inherited_accuracy(search, [valid], cell) for cell in cells]
     for _ in range(2):
