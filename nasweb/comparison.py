@@ -53,17 +53,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a comparison, with its steps in order of epochs."""
+    """One run of a comparison, with its steps in order of epochs.
+
+    ``given`` is the last step with the architecture that the run gave: a derivation or
+    a stopping rule may have taken that of another epoch, or one that no epoch held.
+    None before the run has ended.  ``cell`` is that architecture, else the newest.
+    """
 
     uuid: str
     seed: int
     state: str
     cell: Sequence[tuple[str, str, str]]
     steps: Sequence[Step]
+    given: Step | None = None
 
     @property
     def last(self) -> Step | None:
-        return self.steps[-1] if self.steps else None
+        return self.given or (self.steps[-1] if self.steps else None)
 
 
 @dataclass(frozen=True)
@@ -164,9 +170,11 @@ def cheapest(groups: Sequence[Group]) -> float | None:
 
 
 def at_cost(member: Member, budget: float) -> Step | None:
-    """Return the last epoch that a run could pay; None if not even the first."""
+    """Return the last epoch that a run could pay, with what the run gave if it could
+    pay all of it; None if not even the first."""
     affordable = [step for step in member.steps if step.cost <= budget * (1 + 1e-9)]
-    return affordable[-1] if affordable else None
+    paid = len(affordable) == len(member.steps)
+    return member.last if paid else affordable[-1] if affordable else None
 
 
 def summary(group: Group, step_of: Callable[[Member], Step | None]) -> dict[str, Any]:

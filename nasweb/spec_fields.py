@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from nasweb import spec_form
+from nasweb.figures.theme import operation_style
 from nasweb.spec_form import Values
 from searchjobs.engine.methods import FAMILIES
 from searchjobs.engine.problems import Problem
@@ -109,6 +110,12 @@ class Form:
     @property
     def advanced_count(self) -> int:
         return sum(len(section.fields) for section in self.advanced)
+
+    @property
+    def advanced_titles(self) -> str:
+        """What is folded away, in words."""
+        titles = [section.title for section in self.advanced]
+        return ", ".join([*titles[:1], *(t[:1].lower() + t[1:] for t in titles[1:])])
 
     @property
     def advanced_changed(self) -> int:
@@ -285,7 +292,7 @@ def _setting(
         decisive=path in spec_form.DECISIVE,
         default=base.get(path, ""),
         changed=_read(info, values[path]) != _read(info, base.get(path, "")),
-        placeholder="any" if NoneType in get_args(info.annotation) else "",
+        placeholder="left open" if NoneType in get_args(info.annotation) else "",
         errors=tuple(errors.get(path, ())),
     )
 
@@ -294,7 +301,10 @@ def _operations(values: Values, present: str) -> tuple[Option, ...]:
     """Return the operations of the chosen space, and a value that is none of them."""
     part = chosen_part("space", values)
     names = part(part.Options()).operations if part else ()
-    return tuple(Option(name, name) for name in dict.fromkeys([*names, present]))
+    return tuple(
+        Option(name, operation_style(name).label)
+        for name in dict.fromkeys([*names, present])
+    )
 
 
 def _kind(info: FieldInfo) -> tuple[Kind, tuple[Option, ...]]:

@@ -223,6 +223,8 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return ", ".join(as_text(part) for part in value)
+    if isinstance(value, float):
+        return str(value).removesuffix(".0")
     return str(value)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, QuerySet, When
 
 from . import bell
 from .claims import Claim
@@ -274,12 +274,22 @@ class Recorder:
             "seconds_evaluation": event.seconds_evaluation,
         }
         if event.architectures:
-            final = event.architectures[0].architecture
-            values["architecture"] = self._architecture(final)
+            final = event.architectures[0]
+            values["architecture"] = self._architecture(final.architecture)
+            values["inherited_accuracy"] = self._inherited(final)
         with self._fenced():
             Run.objects.filter(pk=self.run.pk).update(**values)
         self.finished = True
         bell.ring(self.run.uuid)
+
+    def _inherited(self, found: ArchitectureFound) -> float | None:
+        """Return what an epoch measured of the architecture that it held; None of one
+        that no epoch held."""
+        held = EpochRecord.objects.filter(run=self.run, genotype=found.architecture)
+        # That of its own epoch, else the newest: False sorts before True.
+        order = Case(When(epoch=found.epoch, then=0), default=1), "-epoch"
+        known = held.order_by(*order).values_list("inherited_accuracy", flat=True)
+        return known.first()
 
     def _architecture(self, encoding: str) -> Architecture:
         """Return the row of an architecture, outside of any lock: a new one is

@@ -20,12 +20,17 @@ from .theme import (
 NOTHING = "None of these runs has finished an epoch yet."
 
 
+_LEAST_HEIGHT, _EDGE_HEIGHT, _LEGEND_HEIGHT = 330, 18, 90
+"""Of the bars per edge, px: every edge has its label."""
+
+
 def curves(
     bands: Sequence[tuple[str, Band | None]],
     x_title: str,
     *,
     suffix: str = "",
     empty: str = NOTHING,
+    from_zero: bool = False,
 ) -> Figure:
     """Return one line a group with a band of one standard deviation.
 
@@ -60,7 +65,8 @@ def curves(
                 f"<extra>{label}, n = {found.n}</extra>",
             }
         )
-    shape = layout(axis(x_title, rangemode="tozero"), axis(ticksuffix=suffix))
+    floor = {"rangemode": "tozero"} if from_zero else {}
+    shape = layout(axis(x_title, rangemode="tozero"), axis(ticksuffix=suffix, **floor))
     return figure(data, shape, "" if data else empty)
 
 
@@ -142,8 +148,9 @@ def operations_per_edge(
         )
     shape = layout(
         axis(ticksuffix=" %", range=[0, 100]),
-        axis(type="multicategory", autorange="reversed", showgrid=False),
+        axis(type="multicategory", autorange="reversed", showgrid=False, dtick=1),
     )
     shape |= {"barmode": "stack", "bargap": 0.18}
+    shape["height"] = max(_LEAST_HEIGHT, _EDGE_HEIGHT * len(edges) + _LEGEND_HEIGHT)
     shape["legend"]["traceorder"] = "normal"
     return figure(data, shape, "" if edges else NOTHING)

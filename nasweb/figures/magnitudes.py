@@ -20,6 +20,7 @@ from .theme import (
     growing,
     layout,
     operation_style,
+    operation_words,
 )
 
 _ROW = 0.085
@@ -35,11 +36,13 @@ def magnitudes(
     suggestions: Sequence[Mapping[str, Any]] = (),
     *,
     waiting: str,
+    xaxis: Mapping[str, Any] | None = None,
+    note: str = NOTE,
 ) -> Figure:
     """Return one line an operation; after a softmax they sum to 1 at every epoch.
 
     ``suggestions`` are what stopping rules have said (``StopSuggested``), each a row
-    of its own above the lines.
+    of its own above the lines; ``xaxis`` stands in the place of the epochs.
     """
     lines = []
     for position, name in enumerate(operations):
@@ -53,8 +56,7 @@ def magnitudes(
                 hovertemplate="epoch %{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
             )
         )
-    shape = layout(epoch_axis(epochs), axis())
-    note = NOTE
+    shape = layout(xaxis or epoch_axis(epochs), axis())
     traces = [*lines, _peaks(lines)]
     if suggestions:
         note += NOTE_OF_RULES
@@ -108,7 +110,7 @@ def _rules(
         if spoke == named:
             signs = [spoken] if said["stopped"] else signs[:1]
         left = max(named, spoke) > 0.5 * epochs
-        words = said.get("title") or said["rule"]
+        words = operation_words(said.get("title") or said["rule"])
         rows.append(
             {
                 "type": "scatter",
@@ -128,7 +130,7 @@ def _rules(
                     "size": 8,
                     "color": colour,
                 },
-                "customdata": [said["reason"]] * len(signs),
+                "customdata": [operation_words(said["reason"])] * len(signs),
                 "hovertemplate": f"named epoch {named}, spoke at epoch {spoke}"
                 f"{', stopped the search' if said['stopped'] else ''}"
                 "<br>%{customdata}<extra>%{fullData.name}</extra>",

@@ -7,7 +7,7 @@ that is open already makes it when the first values arrive.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .alpha import edge_lines
 from .heat import MARKS, Edges, edges_by_operations, framed, marks, matrix
@@ -41,9 +41,14 @@ def names(point: Point | None) -> list[str]:
 
 
 def charts(
-    points: Sequence[Point], epochs: int, edges: Edges, operations: Sequence[str]
+    points: Sequence[Point],
+    epochs: int,
+    edges: Edges,
+    operations: Sequence[str],
+    notes: Mapping[str, str] | None = None,
 ) -> dict[str, Figure]:
-    """Return the charts of a run that some epoch has values for, by name."""
+    """Return the charts of a run that some epoch has values for, by name; ``notes``
+    say what the named curves are."""
     found = {}
     for name in dict.fromkeys(name for point in points for name in names(point)):
         if name == IMPORTANCE:
@@ -51,11 +56,12 @@ def charts(
         elif name == EDGES:
             found[name] = edge_weights(points, epochs, edges)
         else:
-            found[name] = scalar(points, epochs, name.removeprefix(_SCALAR))
+            curve = name.removeprefix(_SCALAR)
+            found[name] = scalar(points, epochs, curve, (notes or {}).get(curve, ""))
     return found
 
 
-def scalar(points: Sequence[Point], epochs: int, name: str) -> Figure:
+def scalar(points: Sequence[Point], epochs: int, name: str, note: str = "") -> Figure:
     """Return one named curve of a method: temperature, skip dropout, radius."""
     words = name.replace("_", " ")
     line = growing(
@@ -67,7 +73,7 @@ def scalar(points: Sequence[Point], epochs: int, name: str) -> Figure:
         hovertemplate=f"epoch %{{x}}: %{{y:.4g}}<extra>{words}</extra>",
     )
     shape = layout(epoch_axis(epochs), axis(rangemode="tozero"))
-    return _on_card(figure([line], shape), words[:1].upper() + words[1:], "")
+    return _on_card(figure([line], shape), words[:1].upper() + words[1:], note)
 
 
 def edge_weights(points: Sequence[Point], epochs: int, edges: Edges) -> Figure:
@@ -98,8 +104,8 @@ def importance(point: Point | None, edges: Edges, operations: Sequence[str]) -> 
     shape["shapes"] = framed(marks(point, edges, operations)["missed"])
     shape["meta"] = {"marks": MARKS, "empty": _NOT_TRIED}
     note = (
-        "per cent of V that the supernet gets right without the operation · dark: "
-        "missed most · box: most important of its edge"
+        "per cent of V that the supernet gets right without the operation · strongest "
+        "colour: missed most · box: most important of its edge"
     )
     found = figure([trace], shape, "" if values else _NOT_TRIED)
     return _on_card(found, "Importance of each operation", note)

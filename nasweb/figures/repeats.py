@@ -57,16 +57,19 @@ def best_so_far(
                 "hovertemplate": "best of the table: %{y:.2f} %<extra></extra>",
             }
         )
-    step = max(1, epochs // _TICKS)
-    ticks = list(range(0, epochs + 1, step))
-    time = axis(
+    shape = layout(time_axis(epochs, table["budget"]), axis(ticksuffix=" %"))
+    return figure(lines, shape, "" if points else waiting)
+
+
+def time_axis(epochs: int, budget: float) -> dict[str, Any]:
+    """Return the x axis of a search on a table: its points, told as simulated time."""
+    ticks = list(range(0, epochs + 1, max(1, epochs // _TICKS)))
+    return axis(
         "simulated seconds",
         range=[0, epochs],
         tickvals=ticks,
-        ticktext=[f"{table['budget'] * tick / epochs:,.0f}" for tick in ticks],
+        ticktext=[f"{budget * tick / epochs:,.0f}" for tick in ticks],
     )
-    shape = layout(time, axis(ticksuffix=" %"))
-    return figure(lines, shape, "" if points else waiting)
 
 
 def _band(

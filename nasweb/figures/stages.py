@@ -20,9 +20,9 @@ _WORDS: dict[str, Any] = {
     "xref": "x",
     "yref": "paper",
     "y": 1,
-    "yanchor": "top",
+    "yanchor": "bottom",
     "xanchor": "left",
-    "xshift": 2,
+    "xshift": -4,
     "showarrow": False,
     "font": {"size": 10, "color": MUTED},
 }

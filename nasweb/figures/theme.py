@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,9 @@ _OPERATIONS = {
 }
 
 
+_NAMES = re.compile(rf"\b({'|'.join(_OPERATIONS)})\b")
+
+
 def operation_style(name: str, position: int = 0) -> OperationStyle:
     """Return the style of an operation; unknown ones get one by their position."""
     known = _OPERATIONS.get(name)
@@ -59,6 +63,12 @@ def operation_style(name: str, position: int = 0) -> OperationStyle:
         return known
     place = position % len(GROUPS)
     return OperationStyle(name.replace("_", " "), GROUPS[place], DASHES[place])
+
+
+def operation_words(text: str) -> str:
+    """Return a title or sentence of the engine with the operations named as on the
+    pages: ``SS nor_conv_3x3`` becomes ``SS conv 3×3``."""
+    return _NAMES.sub(lambda found: _OPERATIONS[found[0]].label, text)
 
 
 def pick(point: Point, field: str) -> Any:

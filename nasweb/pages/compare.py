@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -35,8 +35,10 @@ from nasweb.runs import points as rows
 from nasweb.runs.spec_view import differences, ordered
 from searchjobs import benchmark
 from searchjobs.engine.contracts import Space
+from searchjobs.engine.diagnostics.tables import SKIP
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
 from searchjobs.permissions import visible
+from searchjobs.states import TERMINAL
 
 MOST_RUNS = 60
 MOST_OFFERED = 40
@@ -163,6 +165,7 @@ def _members(runs: Sequence[Run]) -> dict[int, Member]:
     tables: dict[str, dict[str, Any]] = {}
     for name in {rows.space_name(run) for run in runs}:
         genotypes = {r.genotype for each in records.values() for r in each}
+        genotypes |= {r.architecture.encoding for r in runs if r.architecture}
         entries = benchmark.lookup(name, genotypes)
         tables[name] = {g: rows.table_values(entry) for g, entry in entries.items()}
     means = _means_over_repeats(runs)
@@ -180,7 +183,7 @@ def _members(runs: Sequence[Run]) -> dict[int, Member]:
                 replace(step, table=means.get((run.pk, step.epoch), {}))
                 for step in steps
             ]
-        found[run.pk] = _member(run, steps)
+        found[run.pk] = _member(run, steps, table)
     return found
 
 
@@ -235,15 +238,40 @@ def _step(
     )
 
 
-def _member(run: Run, steps: Sequence[Step]) -> Member:
+def _member(run: Run, steps: Sequence[Step], table: Mapping[str, Any]) -> Member:
     space = benchmark.space_named(rows.space_name(run))
-    last = steps[-1] if steps else None
+    given = _given(run, steps, space, table) if steps else None
+    last = given or (steps[-1] if steps else None)
     return Member(
         uuid=str(run.uuid),
         seed=run.seed,
         state=run.job.state,
         cell=rows.cell(space, last.genotype) if last else [],
         steps=steps,
+        given=given,
+    )
+
+
+def _given(
+    run: Run, steps: Sequence[Step], space: Space, table: Mapping[str, Any]
+) -> Step | None:
+    """Return the last step with the architecture that the run gave, None if it gave
+    that of the last step or has not ended."""
+    if run.job.state not in TERMINAL or not run.architectures or not run.architecture:
+        return None
+    encoding, last = run.architecture.encoding, steps[-1]
+    if encoding == last.genotype or run.plan.get("table"):
+        return None
+    cell = rows.cell(space, encoding)
+    taken = run.architectures[0]["epoch"]
+    own = {step.genotype: step.inherited for step in steps if step.epoch == taken}
+    return replace(
+        last,
+        genotype=encoding,
+        inherited=own.get(encoding),  # measured of the genotypes of epochs only
+        skips=sum(choice[-1] == SKIP for choice in cell),
+        parameter_free=sum(choice[-1] in space.parameter_free for choice in cell),
+        table=table.get(encoding, {}),
     )
 
 
@@ -318,7 +346,7 @@ def _charts(
             empty=missing if measure == "table" else figures.NOTHING,
         ),
         "remaining": figures.curves(
-            bands(lambda step: step.remaining), title, suffix=" %"
+            bands(lambda step: step.remaining), title, suffix=" %", from_zero=True
         ),
         "skips": figures.curves(bands(lambda step: float(step.skips)), title),
         "parameter-free": figures.curves(

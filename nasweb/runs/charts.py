@@ -36,6 +36,7 @@ class Setting:
 
     Attributes:
         strengths: what the numbers of the heat map are, in words.
+        curves: what each curve is that the method names.
         dataset: the table's data set to compare with: the one that is searched on
             if the table has it, else CIFAR-10.
         optimum: best test accuracy of the table per data set; empty without one.
@@ -45,6 +46,7 @@ class Setting:
     edges: Mapping[str, Sequence[str]]
     operations: Sequence[str]
     strengths: str
+    curves: Mapping[str, str]
     classes: Sequence[str]
     plan: Mapping[str, Any]
     selection: str
@@ -71,6 +73,7 @@ def setting_of(run: Run) -> Setting:
         edges=run.structure.get("edges") or dict(space.tables),
         operations=run.structure.get("operations") or list(space.operations),
         strengths=run.structure.get("strengths") or _strength_label(spec),
+        curves=_curves(spec),
         classes=run.structure.get("classes") or [],
         plan=run.plan,
         selection=str((spec.get("selection") or {}).get("name", "full")),
@@ -115,7 +118,9 @@ def charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
 
 def method_charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
     """Return what the run's method alone tells, by name; empty if it tells nothing."""
-    found = method.charts(points, setting.epochs, setting.edges, setting.operations)
+    found = method.charts(
+        points, setting.epochs, setting.edges, setting.operations, setting.curves
+    )
     over_epochs = {n: f for n, f in found.items() if n != method.IMPORTANCE}
     return found | stages.with_stages(over_epochs, stages.changes(points))
 
@@ -131,6 +136,12 @@ def _strength_label(spec: Mapping[str, Any]) -> str:
     name = (spec.get("method") or {}).get("name", "")
     known = {part.name: part.strength_label for part in methods.all()}
     return known.get(name, "softmax(alpha)")
+
+
+def _curves(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what the method says of the curves that it names."""
+    name = (spec.get("method") or {}).get("name", "")
+    return next((part.curves for part in methods.all() if part.name == name), {})
 
 
 def set_charts(
@@ -165,7 +176,8 @@ def dataset_label(name: str) -> str:
 
 
 def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
-    """Return the tiles for the run's newest epoch; one query."""
+    """Return the tiles for the run's newest epoch, or for what it gave in the end;
+    three queries at most."""
     if setting.plan.get("table"):
         return table_tiles(setting, point)
     measured = EpochRecord.objects.filter(run=run, eigenvalue__isnull=False)
@@ -181,6 +193,7 @@ def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
             value for value in newest[: 2 * EIGENVALUE_WINDOW] if value is not None
         ][::-1],
         eigenvalue_every=setting.eigenvalue_every,
+        result=rows.result(run, point),
     )
 
 

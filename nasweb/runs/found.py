@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasweb.comparison import Spread, spread
-from nasweb.figures.theme import operation_style
+from nasweb.figures.theme import operation_style, operation_words
 from nasweb.summaries import COLUMNS
 from searchjobs import benchmark
 from searchjobs.benchmark import TableEntry, TableValue
@@ -87,7 +87,7 @@ def found(run: Run, suggestions: Sequence[Mapping[str, Any]]) -> list[Found]:
                 fired=spoke["epoch"] if spoke else None,
                 cell=cell(each.architecture),
                 connected=each.connected,
-                note=each.note,
+                note=operation_words(each.note),
                 without=cell(other) if other not in ("", each.architecture) else None,
             )
         )
@@ -130,6 +130,7 @@ class Across:
 
     Attributes:
         epochs: mean and deviation of the epochs whose architectures these are.
+        nothing: runs in which it found nothing, so that another epoch stands in.
         columns: of the table's accuracies, in the order of ``summaries.COLUMNS``.
     """
 
@@ -138,6 +139,7 @@ class Across:
     n: int
     epochs: Spread
     disconnected: int
+    nothing: int
     columns: list[Spread]
 
 
@@ -167,6 +169,7 @@ def across(space_name: str, runs: Iterable[Run]) -> list[Across]:
             n=len(some),
             epochs=spread(each.epoch for each in some),
             disconnected=sum(not each.connected for each in some),
+            nothing=sum(each.note.startswith("Found nothing") for each in some),
             columns=[column(some, place) for place in range(len(COLUMNS))],
         )
         for (name, criterion), some in groups.items()
@@ -175,4 +178,4 @@ def across(space_name: str, runs: Iterable[Run]) -> list[Across]:
 
 def _criterion(space: Space, criterion: str) -> str:
     known = criterion in space.operations
-    return operation_style(criterion).label if known else criterion
+    return operation_style(criterion).label if known else operation_words(criterion)

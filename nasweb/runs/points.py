@@ -7,8 +7,10 @@ from typing import Any
 
 from searchjobs import benchmark
 from searchjobs.engine.contracts import Space
+from searchjobs.engine.diagnostics.tables import NONE, SKIP
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
 from searchjobs.recorder import COLUMNS
+from searchjobs.states import TERMINAL
 
 Point = dict[str, Any]
 Cell = list[tuple[str, str, str]]
@@ -159,6 +161,40 @@ def magnitude_share(
     if not total:
         return None
     return sum(abs(magnitudes.get(name, 0.0)) for name in operations) / total
+
+
+def result(run: Run, last: Mapping[str, Any] | None) -> Point | None:
+    """Return the last epoch of a run that has ended with the architecture that it gave
+    in the place of the genotype, None if that is the genotype.  One look-up.
+
+    A derivation or a stopping rule may take the architecture of another epoch, or one
+    that no epoch held.
+    """
+    if last is None or run.job.state not in TERMINAL or not run.architectures:
+        return None
+    given = run.architectures[0]
+    space = benchmark.space_named(space_name(run))
+    if given["architecture"] == last["genotype"] or last["repeats"]:
+        return None
+    edges = cell(space, given["architecture"])
+    chosen = [choice[-1] for choice in edges]
+    entry = benchmark.lookup(space.name, [given["architecture"]])
+    return {
+        **last,
+        "epoch": given["epoch"],
+        "genotype": given["architecture"],
+        "cell": edges,
+        "skips": chosen.count(SKIP),
+        "nones": chosen.count(NONE),
+        "parameter_free": sum(name in space.parameter_free for name in chosen),
+        "connected": given.get("connected", True),
+        "inherited_accuracy": EpochRecord.objects.filter(
+            run=run, epoch=given["epoch"], genotype=given["architecture"]
+        )
+        .values_list("inherited_accuracy", flat=True)
+        .first(),
+        "table": table_values(entry[given["architecture"]]) if entry else None,
+    }
 
 
 def cell(space: Space, architecture: str) -> Cell:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from searchjobs.models import Run
+from nasweb.figures.theme import operation_words
+from searchjobs.models import EpochRecord, Run
 from searchjobs.states import APPEARANCE, HELD, HOLDING, TERMINAL, State
 
 from .words import duration
@@ -87,6 +88,18 @@ def _where(run: Run) -> str:
     return " · ".join(parts)
 
 
+def _stopped(run: Run) -> str:
+    """Say which rule ended a search before its last epoch, and what it took."""
+    record = EpochRecord.objects.filter(run=run, epoch=run.epoch).first()
+    told = record.report.get("stop_suggestions") or [] if record else []
+    for said in told:
+        if said["stopped"]:
+            name = operation_words(said.get("title") or said["rule"])
+            taken = said["architecture_epoch"]
+            return f"stopped by {name}, which takes the cell of epoch {taken}"
+    return "stopped by a rule"
+
+
 def _summary(run: Run) -> str:
     job = run.job
     progress = job.progress or {}
@@ -105,4 +118,6 @@ def _summary(run: Run) -> str:
             f"{duration(run.seconds_search)} of search, "
             f"{duration(run.seconds_evaluation)} of evaluation"
         )
+    if job.state == State.SUCCEEDED and run.epoch < run.epochs:
+        parts.append(_stopped(run))
     return " · ".join(parts)

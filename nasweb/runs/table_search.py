@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .charts import Setting
 
 
+_OPERATIONS_NOTE = "share of the edges of all repeats' picks · ◆ peak of an operation"
+
+
 def table_of(setting: Setting) -> Mapping[str, Any]:
     """Return the ``TablePlan`` of a run, empty for a search that trains."""
     return setting.plan.get("table") or {}
@@ -36,7 +39,12 @@ def table_charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]
         **newest_charts(setting, last),
         "alpha": alpha.heatmap(last, setting.edges, setting.operations, waiting=wait),
         "magnitudes": magnitudes.magnitudes(
-            points, epochs, setting.operations, waiting=wait
+            points,
+            epochs,
+            setting.operations,
+            waiting=wait,
+            xaxis=repeats.time_axis(epochs, table_of(setting)["budget"]),
+            note=_OPERATIONS_NOTE,
         ),
     }
 

@@ -33,17 +33,24 @@ def tiles(
     optimum: float | None,
     eigenvalues: Sequence[float],
     eigenvalue_every: int,
+    result: Mapping[str, Any] | None = None,
 ) -> list[Tile]:
     """Return the tiles for the newest epoch; ``point`` is None before the first.
 
     ``dataset`` is the key of the table's column, ``optimum``
     its best test accuracy, ``eigenvalues`` the last measurements, oldest first.
+    ``result`` holds the architecture that an ended run gave, where it is not the
+    genotype of the last epoch.
     """
+    genotype = _genotype(result or point, dataset, dataset_label, table_loaded, optimum)
+    if result is not None:
+        genotype["label"] = genotype["label"].replace("Genotype now", "Result")
+        genotype["note"] += f" · taken at epoch {result['epoch']}"
     return [
-        _genotype(point, dataset, dataset_label, table_loaded, optimum),
+        genotype,
         _samples(point, sizes),
         _cost(point),
-        _parameter_free(point),
+        _parameter_free(result or point),
         _eigenvalue(eigenvalues, eigenvalue_every),
     ]
 

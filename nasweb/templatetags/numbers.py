@@ -58,7 +58,7 @@ def percent(share: float | None, digits: int = 0) -> str:
 @register.filter
 def accuracy(value: float | None) -> str:
     """Write an accuracy that is already in per cent."""
-    return "–" if value is None else f"{value:.2f}"
+    return "–" if value in (None, "") else f"{value:.2f}"  # "": of what is not there
 
 
 @register.filter

@@ -15,8 +15,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from nasweb.figures.magnitudes import magnitudes
 from nasweb.runs import found
+from nasweb.runs.points import result
 from nasweb.runs.status import status
-from searchjobs.models import EpochRecord, Queue, Run, Team
+from searchjobs.models import Architecture, EpochRecord, Queue, Run, Team
 from tests.site.factories import import_table, make_run
 
 ClientFor = Callable[[User], Client]
@@ -187,6 +188,58 @@ def test_an_experiment_shows_mean_and_spread_of_each_criterion(
     text = " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
     row = "sc_2 DARTS+, number of skip connections (sc_k) 2 1.50 ± 0.71 90.00 ± 1.41"
     assert f"{row} 93.00 ± 1.41" in text  # the run that goes on is left out
+
+
+@pytest.mark.django_db
+def test_what_a_stopped_run_gave_is_its_result_on_every_page(
+    run: Run, user: User, client_for: ClientFor
+) -> None:
+    import_table({THREE: 94.1, NONE: 10.0})
+    record = EpochRecord.objects.get(run=run, epoch=8)
+    record.report["stop_suggestions"] = [
+        said(epoch=8, title="SS nor_conv_3x3", stopped=True)
+    ]
+    record.save()
+    assert "stopped by SS conv 3×3, which takes the cell of epoch 6" in str(
+        status(run)["summary"]
+    )
+    run.architecture = Architecture.objects.get(encoding=THREE)
+    run.save()
+    client = client_for(user)
+    html = client.get(f"/runs/{run.uuid}/").content.decode()
+    tile = html[html.index('data-tile="genotype"') :]
+    text = " ".join(
+        re.sub(r"<[^>]+>", " ", tile[: tile.index("data-tile=", 20)]).split()
+    )
+    assert "Result, CIFAR-10 test 94.10 %" in text
+    assert "taken at epoch 6" in text
+    asked = {"runs": str(run.uuid), "format": "json"}
+    (group,) = client.get("/compare/", asked).json()["groups"]
+    assert group["last"]["table"]["cifar10"]["test"]["mean"] == 94.1
+    assert group["last"]["skips"]["mean"] == 0
+    assert group["last"]["epoch"]["mean"] == 8  # the whole search was paid
+
+
+@pytest.mark.django_db
+def test_a_run_that_goes_on_shows_its_newest_genotype(run: Run) -> None:
+    run.job.state = "running"
+    assert result(run, {"genotype": NONE, "repeats": None}) is None
+
+
+@pytest.mark.django_db
+def test_runs_in_which_a_criterion_found_nothing_are_counted(run: Run) -> None:
+    run.architectures = [
+        given("argmax", THREE),
+        given(
+            "selective-stop",
+            THREE,
+            criterion="SS nor_conv_3x3",
+            note="Found nothing: x",
+        ),
+    ]
+    run.save()
+    arg_max, rule = found.across("nas-bench-201", Run.objects.filter(pk=run.pk))
+    assert (arg_max.nothing, rule.nothing, rule.criterion) == (0, 1, "SS conv 3×3")
 
 
 # -- the chart -------------------------------------------------------------------------

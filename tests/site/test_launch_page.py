@@ -334,3 +334,13 @@ def test_presets_are_offered_in_groups_with_what_a_filter_reads(
     assert html.count("data-presets>") == len(groups)
     read = re.findall('data-preset="([^"]*)"', html)
     assert any("EX, Table 1, EX-DARTS" in each for each in read)
+
+
+def test_what_belongs_to_no_field_is_listed_and_not_said_to_be_marked(
+    member: Client,
+) -> None:
+    given = filled(training__epochs="20", training__warmup_epochs="20")
+    html = " ".join(member.post(NEW, given).content.decode().split())
+    assert "1 value must be mended:" in html
+    assert "marked below" not in html
+    assert "<li>A warm-up of 20 epochs leaves none" in html

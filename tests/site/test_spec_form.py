@@ -169,3 +169,21 @@ def test_an_unknown_choice_is_told_at_its_field() -> None:
 def every_field(form: spec_fields.Form) -> list[spec_fields.Field]:
     folded = [each for section in form.advanced for each in section.fields]
     return [*form.what, *form.samples, *form.how, *folded]
+
+
+def test_whole_numbers_and_operations_are_written_as_people_do() -> None:
+    assert spec_form.as_text(12000.0) == "12000"
+    assert spec_form.as_text(0.025) == "0.025"
+    values = spec_form.defaults({}) | spec_form.rule_defaults(0, "selective-stop")
+    (rule,) = spec_fields.form(values).rules
+    operation = next(f for f in rule.fields if f.name == "stopping.0.operation")
+    assert ("nor_conv_3x3", "conv 3×3") in {
+        (o.value, o.label) for o in operation.options
+    }
+
+
+def test_the_folded_settings_of_a_table_search_name_no_optimiser() -> None:
+    values = spec_form.defaults({"method.name": "random-search"})
+    titles = spec_fields.form(values).advanced_titles
+    assert titles.startswith("Search space")
+    assert "training" not in titles

@@ -33,6 +33,8 @@ class PlannedMethod(Part):
     strength_label: ClassVar[str] = "softmax(alpha)"
     """What the numbers of ``strengths`` are, as the heatmap's title says it: where a
     method uses no softmax, ``alpha, no softmax``."""
+    curves: ClassVar[Mapping[str, str]] = {}
+    """By name in ``MethodReport.scalars``, what the curve is, with its unit."""
 
     @classmethod
     def streams(cls, options: Any) -> DataStreams:

@@ -58,6 +58,9 @@ class BetaDarts(Alternating):
     source = "Ye et al., beta-DARTS, CVPR 2022, Beta-Decay loss and linear weight."
     family = "Gradient of alpha, held against collapse"
     Options = BetaDartsOptions
+    curves = {
+        "lambda": "weight of the beta-decay loss beside the loss of V",
+    }
     options: BetaDartsOptions
     defaults = {"training": {"recipe": "smooth"}}
     capturable = True

@@ -101,6 +101,9 @@ class Bohb(TableMethod):
     source = "Falkner, Klein, Hutter, ICML 2018, Eq. 2 and 3, Algorithms 1 and 2."
     family = "Trials on the benchmark table"
     Options = BohbOptions
+    curves = {
+        "epochs of the model": "of the trainings that the model is fitted to",
+    }
 
     def __init__(self, options: BohbOptions, repeats: Repeats) -> None:
         super().__init__(options, repeats)

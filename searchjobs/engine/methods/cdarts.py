@@ -91,6 +91,9 @@ class Cdarts(Alternating):
     source = "Yu et al., CDARTS, TPAMI 2022, Eq. 4 to 6, Algorithm 1."
     family = "Gradient of alpha"
     Options = CdartsOptions
+    curves = {
+        "weight of none": "coefficient of the mean of |alpha(none)| in the loss",
+    }
     options: CdartsOptions
     defaults = {
         "training": {

@@ -60,6 +60,9 @@ class DartsMinus(Alternating):
     source = "Chu et al., DARTS-, ICLR 2021, the auxiliary skip and Algorithm 1."
     family = "Gradient of alpha, held against collapse"
     Options = DartsMinusOptions
+    curves = {
+        "beta": "weight of the auxiliary skip beside every edge, 1 to 0",
+    }
     options: DartsMinusOptions
     capturable = True
 

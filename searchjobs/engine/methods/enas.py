@@ -103,6 +103,11 @@ class Enas(SinglePath):
     source = "Pham et al., ENAS, ICML 2018, section 2.2, Eq. 1."
     family = "Sampled paths"
     Options = EnasOptions
+    curves = {
+        "reward": "mean accuracy of the drawn cells on V, as a share",
+        "baseline": "moving mean that is taken off the reward, as a share",
+        "entropy of the controller": "mean over the drawn cells, nats",
+    }
     options: EnasOptions
     defaults = {
         "training": {

@@ -76,6 +76,9 @@ class Gdas(Alternating):
     source = "Dong, Yang, GDAS, CVPR 2019, section 3.2."
     family = "Sampled paths"
     Options = GdasOptions
+    curves = {
+        "temperature": "of the Gumbel softmax: the lower, the nearer to one operation",
+    }
     options: GdasOptions
     defaults = {"training": {"epochs": 250}}
     sampled_paths = 10

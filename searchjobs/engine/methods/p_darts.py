@@ -125,6 +125,10 @@ class PDarts(Alternating):
     source = "Chen, Xie, Wu, Tian, P-DARTS, ICCV 2019, sections 3.2 and 3.3."
     family = "Fewer operations as it goes"
     Options = PDartsOptions
+    curves = {
+        "skip dropout": "share of the elements that are dropped behind an identity",
+        "cells": "N of the stage: cells in each third of the supernet",
+    }
     options: PDartsOptions
     defaults = {
         "training": {

@@ -60,6 +60,9 @@ class Reinforce(TableMethod):
     source = "Williams, Machine Learning 1992, Eq. 2 and 3; NAS-Bench-201 (REINFORCE)."
     family = "Trials on the benchmark table"
     Options = ReinforceOptions
+    curves = {
+        "policy entropy, nats": "mean over repeats and edges",
+    }
 
     def __init__(self, options: ReinforceOptions, repeats: Repeats) -> None:
         super().__init__(options, repeats)

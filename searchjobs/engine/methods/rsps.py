@@ -66,6 +66,9 @@ class Rsps(SinglePath):
     source = "Li, Talwalkar, Random Search and Reproducibility for NAS, UAI 2019, 3."
     family = "Sampled paths"
     Options = RspsOptions
+    curves = {
+        "accuracy of the best drawn": "on V with shared weights, as a share",
+    }
     options: RspsOptions
     defaults = {"training": {"epochs": 250}, "derivation": {"name": "sampled"}}
     strength_label = "best drawn architecture"

@@ -88,6 +88,9 @@ class Sdarts(Alternating):
     source = "Chen, Hsieh, SmoothDARTS, ICML 2020, SDARTS-RS, -ADV and Algorithm 1."
     family = "Gradient of alpha, held against collapse"
     Options = SdartsOptions
+    curves = {
+        "epsilon": "largest perturbation of a strength while the weights are trained",
+    }
     options: SdartsOptions
     defaults = {"training": {"recipe": "smooth"}}
 

@@ -112,6 +112,10 @@ class Snas(SingleLevel):
     )
     source = "Xie et al., SNAS, ICLR 2019, Eq. 4 and 5, section 2.4."
     Options = SnasOptions
+    curves = {
+        "temperature": "of the Gumbel softmax: the lower, the nearer to one operation",
+        "expected megaflops": "of the cell under this alpha, millions of multiply-adds",
+    }
     options: SnasOptions
     defaults = {"training": {"recipe": "smooth", "epochs": 150}}
 

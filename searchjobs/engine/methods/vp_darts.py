@@ -127,6 +127,12 @@ class VpDarts(Alternating):
     source = "Feng, Wang, VP-DARTS, ICAART 2024, Eq. 2 and 3, Algorithm 1."
     family = "Fewer operations as it goes"
     Options = VpDartsOptions
+    curves = {
+        "skip dropout": "share of the elements that are dropped behind an identity",
+        "negative alphas": "entries of alpha below 0, over all edges",
+        "pruning factor": "by which this epoch multiplied the alpha that it pruned",
+        "validated accuracy": "whole supernet on the half of V that judges, as a share",
+    }
     options: VpDartsOptions
     strength_label = "alpha, no softmax"
     defaults = {

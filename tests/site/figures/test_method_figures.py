@@ -143,3 +143,9 @@ def test_the_share_of_strength_counts_negative_strengths_by_their_size() -> None
 
 def test_a_curve_of_the_method_is_picked_from_a_point_that_lacks_it() -> None:
     assert growing("t", "method.scalars.temperature", [point()])["y"] == []
+
+
+def test_a_named_curve_has_its_note_on_its_card() -> None:
+    points = [point(1, scalars={"temperature": 1.0})]
+    found = method.charts(points, 9, EDGES, OPERATIONS, {"temperature": "of a draw"})
+    assert found["scalar-temperature"]["card"]["note"] == "of a draw"
