@@ -221,6 +221,29 @@ def test_what_a_rule_names_is_listed_while_the_search_goes_on(
     assert Run.objects.get(job=job).architectures == told
 
 
+def test_the_result_brings_the_accuracy_of_its_own_epoch(
+    recording: Recording, events: list[Event]
+) -> None:
+    job, recorder = recording
+    told = [e for e in events if isinstance(e, EpochFinished)]
+    cell, other = told[0].genotype, "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    for number, event in enumerate(told, start=1):
+        genotype = cell if number < 4 else other
+        changed = {"genotype": genotype, "inherited_accuracy": number / 10}
+        recorder.record(event.model_copy(update=changed))
+    finished = next(e for e in events if isinstance(e, Finished))
+    for architecture, epoch, expected in (
+        (cell, 2, 0.2),  # that of the epoch that is named
+        (cell, 4, 0.3),  # the newest epoch that held it
+        ("|skip_connect~0|+|none~0|none~1|+|none~0|none~1|none~2|", 4, None),
+    ):
+        given = finished.architectures[0].model_copy(
+            update={"architecture": architecture, "epoch": epoch}
+        )
+        recorder.record(finished.model_copy(update={"architectures": [given]}))
+        assert Run.objects.get(job=job).inherited_accuracy == expected
+
+
 def test_a_failure_is_kept_for_the_supervisor(recording: Recording) -> None:
     _, recorder = recording
     recorder.replay(Failed(sentence="An old one."))

@@ -71,6 +71,12 @@ def test_it_trains_and_gives_an_architecture(name, whole_of):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_it_says_what_each_of_its_named_curves_is(name, whole_of):
+    told = {curve for e in epochs_of(whole_of(name)) for curve in e.method.scalars}
+    assert told <= methods.get(name).curves.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_what_it_costs_is_what_the_plan_says(name, whole_of):
     events = whole_of(name)
     started = events[0]
