@@ -19,6 +19,7 @@ from .models import (
     Artefact,
     Attempt,
     AuditEvent,
+    BenchmarkImport,
     BenchmarkResult,
     DatasetStatistics,
     EpochRecord,
@@ -253,6 +254,12 @@ class ArchitectureAdmin(ReadOnly):
     list_display = ("encoding", "space", "index", "parameters", "flops")
     list_filter = ("space",)
     search_fields = ("encoding", "index")
+
+
+@admin.register(BenchmarkImport)
+class BenchmarkImportAdmin(ReadOnly):
+    list_display = ("source", "space", "architectures", "imported")
+    list_filter = ("space",)
 
 
 @admin.register(BenchmarkResult)

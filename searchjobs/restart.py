@@ -17,6 +17,7 @@ SUMMARY = (
     "epoch",
     "architecture_id",
     "architectures",
+    "repeats",
     "train_accuracy",
     "valid_accuracy",
     "inherited_accuracy",

@@ -98,7 +98,7 @@ def test_the_genotype_may_hold_none_and_the_second_one_never_does():
 class WithoutSkipOnTheFirstEdge(type(SPACE)):
     """A space whose rows differ, as MobileNet's and pruned ones do."""
 
-    def allowed(self, table):
+    def allowed(self, table, device=None):
         allowed = torch.ones(6, 5, dtype=torch.bool)
         allowed[0, 1] = False
         return allowed
