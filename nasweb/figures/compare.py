@@ -31,13 +31,15 @@ def curves(
     suffix: str = "",
     empty: str = NOTHING,
     from_zero: bool = False,
+    named: bool = True,
 ) -> Figure:
     """Return one line a group with a band of one standard deviation.
 
     Lines are steps: what a run has reached holds until its next epoch.
 
     ``bands`` keeps the order of the groups, so that a group has its colour and line
-    style in every chart of the page.
+    style in every chart of the page; a small chart need not be ``named`` again: its
+    legend would leave no room for the lines.
     """
     data: list[dict[str, Any]] = []
     for place, (label, found) in enumerate(bands):
@@ -67,6 +69,7 @@ def curves(
         )
     floor = {"rangemode": "tozero"} if from_zero else {}
     shape = layout(axis(x_title, rangemode="tozero"), axis(ticksuffix=suffix, **floor))
+    shape["showlegend"] = named
     return figure(data, shape, "" if data else empty)
 
 

@@ -348,12 +348,14 @@ def _charts(
         "remaining": figures.curves(
             bands(lambda step: step.remaining), title, suffix=" %", from_zero=True
         ),
-        "skips": figures.curves(bands(lambda step: float(step.skips)), title),
+        "skips": figures.curves(
+            bands(lambda step: float(step.skips)), title, named=False
+        ),
         "parameter-free": figures.curves(
-            bands(lambda step: float(step.parameter_free)), title
+            bands(lambda step: float(step.parameter_free)), title, named=False
         ),
         "free-magnitude": figures.curves(
-            bands(lambda step: step.free_magnitude), title, suffix=" %"
+            bands(lambda step: step.free_magnitude), title, suffix=" %", named=False
         ),
         "cost": figures.cost_against_result(
             [

@@ -50,3 +50,9 @@ def test_a_group_without_a_result_has_no_marker() -> None:
     points = [("A", 10.0, 90.0, 3), ("B", 20.0, None, 1)]
     found = cost_against_result(points, "cost", "accuracy")["data"]
     assert [(trace["x"], trace["y"]) for trace in found] == [([10.0], [90.0])]
+
+
+def test_a_small_chart_leaves_the_names_to_the_large_one():
+    band = Band([1, 2], [80.0, 90.0], [1.0, 2.0], 3)
+    assert curves([("BDP", band)], "epoch")["layout"]["showlegend"]
+    assert not curves([("BDP", band)], "epoch", named=False)["layout"]["showlegend"]
