@@ -57,10 +57,8 @@ def test_what_wakes_up_after_its_lease_is_refused_ends_its_engine_and_says_so(
         stale = job.attempts.get()
         wait_until(release_expired, seconds=30, what="the end of the lease")
         with running_worker(second, **QUICK):
-            known = len(epochs_of(job))
+            known, files = len(epochs_of(job)), files_of(stale)
             wait_until(lambda: len(epochs_of(job)) > known, seconds=90, what="the next")
-            # While nobody held the job, its machine published what it had left behind.
-            files = files_of(stale)
             for each in frozen:
                 each.resume()
             said = (
