@@ -12,7 +12,7 @@ import psutil
 import pytest
 from django.conf import settings
 
-from searchjobs import runfolder
+from searchjobs import artefacts, runfolder
 from searchjobs.models import Artefact, Attempt, Job
 from searchjobs.queueing import release_expired
 from searchjobs.states import State
@@ -38,12 +38,16 @@ def log_of(worker: str) -> str:
     return (Path(settings.NASWEB_HOME) / "log" / f"worker-{worker}.log").read_text()
 
 
-@pytest.mark.parametrize("part", ["worker", "supervisor"])
+@pytest.mark.parametrize(
+    ("part", "engine_ends"),
+    [("worker", False), ("supervisor", False), ("supervisor", True)],
+    ids=["worker", "supervisor", "supervisor-of-an-engine-that-ends"],
+)
 def test_what_wakes_up_after_its_lease_is_refused_ends_its_engine_and_says_so(
-    launched: Launch, part: str
+    launched: Launch, part: str, engine_ends: bool
 ) -> None:
     (job,) = launched(epochs=EPOCHS)
-    first, second = f"frozen-{part}", f"awake-{part}"
+    first, second = f"frozen-{part}-{engine_ends}", f"awake-{part}-{engine_ends}"
     with running_worker(first, **QUICK) as process:
         wait_until(lambda: len(epochs_of(job)) >= 3, seconds=90, what="three epochs")
         frozen = family(process, part)
@@ -55,10 +59,16 @@ def test_what_wakes_up_after_its_lease_is_refused_ends_its_engine_and_says_so(
             each.suspend()
         assert len(epochs_of(job)) < EPOCHS
         stale = job.attempts.get()
+        if engine_ends:
+            wait_until(lambda: is_over(engines[0]), seconds=90, what="all its epochs")
         wait_until(release_expired, seconds=30, what="the end of the lease")
+        known = len(epochs_of(job))
         with running_worker(second, **QUICK):
-            known, files = len(epochs_of(job)), files_of(stale)
             wait_until(lambda: len(epochs_of(job)) > known, seconds=90, what="the next")
+            # The job has its second attempt now.  What is listed only here is no write
+            # of the frozen one: until that attempt began nobody had the job, and
+            # the machine publishes what was left of it if its engine has ended.
+            files = files_of(stale)
             for each in frozen:
                 each.resume()
             said = (
@@ -80,11 +90,21 @@ def test_what_wakes_up_after_its_lease_is_refused_ends_its_engine_and_says_so(
     stale.refresh_from_db()
     assert stale.epochs < EPOCHS
     assert files_of(stale) <= files
+    began = job.attempts.get(number=2).started
+    assert not Artefact.objects.filter(job=job, fence=1, created__gt=began).exists()
+    if engine_ends:
+        log = Artefact.objects.get(job=job, name=artefacts.log_name(1))
+        assert log.created < began, "published as nobody held the job"
     assert runfolder.marked(runfolder.folder_of(job.uuid)) == 2
 
 
 def is_engine(process: psutil.Process, job: Job) -> bool:
     return str(runfolder.folder_of(job.uuid)) in process.cmdline()
+
+
+def is_over(engine: psutil.Process) -> bool:
+    """Say whether it has ended; its frozen parent does not reap it."""
+    return engine.status() == psutil.STATUS_ZOMBIE
 
 
 def files_of(attempt: Attempt) -> set[str]:
