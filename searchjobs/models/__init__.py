@@ -2,6 +2,7 @@
 
 from .architectures import Architecture, BenchmarkImport, BenchmarkResult
 from .audit import AuditEvent
+from .datasets import Dataset, Evaluation, Subset
 from .experiments import Experiment
 from .jobs import Artefact, Attempt, Job
 from .queues import Queue, Slot, SlotSample, Worker
@@ -15,8 +16,10 @@ __all__ = [
     "AuditEvent",
     "BenchmarkImport",
     "BenchmarkResult",
+    "Dataset",
     "DatasetStatistics",
     "EpochRecord",
+    "Evaluation",
     "Experiment",
     "Job",
     "Membership",
@@ -24,6 +27,7 @@ __all__ = [
     "Run",
     "Slot",
     "SlotSample",
+    "Subset",
     "Team",
     "Worker",
 ]

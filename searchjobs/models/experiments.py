@@ -22,6 +22,23 @@ class Experiment(models.Model):
     seeds = ArrayField(models.BigIntegerField())
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     notes = models.TextField(blank=True)
+    recipe = models.CharField(
+        max_length=80,
+        blank=True,
+        db_index=True,
+        help_text="The preset that it was launched from, unchanged but for its scale.",
+    )
+    scale = models.CharField(
+        max_length=20, blank=True, help_text="paper, gpu-small or cpu-small."
+    )
+    subset = models.ForeignKey(
+        "Subset",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="experiments",
+        help_text="The subset that its spec names.",
+    )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="experiments"
     )

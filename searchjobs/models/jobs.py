@@ -21,6 +21,9 @@ class Job(models.Model):
 
     class Kind(models.TextChoices):
         SEARCH = "search", "search run"
+        SUBSET = "subset", "making of a subset"
+        TRAINING = "training", "training of a cell"
+        CHECK = "check", "check of a data set"
 
     class Priority(models.IntegerChoices):
         LOW = -10, "low"
