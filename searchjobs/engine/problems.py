@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -39,9 +39,42 @@ class SpecError(ValueError):
         )
 
 
+class MisfitError(ValueError):
+    """Settings of one section or part that are sound alone and not together.
+
+    The fields of its problems are those of the section.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(" ".join(problem.sentence for problem in self.problems))
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise what is wrong, if anything is: for the model validators of sections and
+    parts, whose ``ValueError`` would stand at the whole section and at no field."""
+    found = tuple(problems)
+    if found:
+        raise MisfitError(found)
+
+
 def sentences(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Turn pydantic's findings into sentences that name field, value and remedy."""
-    return [_problem(dict(found), model) for found in error.errors()]
+    return [
+        problem for found in error.errors() for problem in _found(dict(found), model)
+    ]
+
+
+def _found(found: Mapping[str, Any], model: type[BaseModel]) -> Iterator[Problem]:
+    """Give what one finding says: a misfit says several things."""
+    whole = _problem(found, model)
+    raised = found.get("ctx", {}).get("error")
+    if not isinstance(raised, MisfitError):
+        yield whole
+        return
+    for problem in raised.problems:
+        places = filter(None, (whole.field, problem.field))
+        yield replace(problem, field=".".join(places))
 
 
 def _problem(found: Mapping[str, Any], model: type[BaseModel]) -> Problem:

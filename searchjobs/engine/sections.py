@@ -6,11 +6,13 @@ families of defaults.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from .problems import Problem, refuse
 from .registry import setting
 
 
@@ -245,31 +247,38 @@ class Training(Section):
     )
 
     @model_validator(mode="after")
-    def _schedule_falls(self) -> Training:
+    def _fits_together(self) -> Training:
+        refuse(self._misfits())
+        return self
+
+    def _misfits(self) -> Iterator[Problem]:
         if self.weight_lr_min > self.weight_lr:
-            raise ValueError(
+            yield Problem(
+                "weight_lr_min",
                 f"Final weight learning rate ({self.weight_lr_min:g}) is above the "
                 f"weight learning rate ({self.weight_lr:g}): the schedule would rise. "
-                "Lower the final value."
+                "Lower the final value.",
             )
         if self.alpha_lr_min is not None and self.alpha_lr_min > self.alpha_lr:
-            raise ValueError(
+            yield Problem(
+                "alpha_lr_min",
                 f"Final alpha learning rate ({self.alpha_lr_min:g}) is above the alpha "
                 f"learning rate ({self.alpha_lr:g}): the schedule would rise. Lower "
-                "the final value."
+                "the final value.",
             )
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(
+            yield Problem(
+                "warmup_epochs",
                 f"A warm-up of {self.warmup_epochs} epochs leaves none of the "
-                f"{self.epochs} to train alpha in. Shorten it or search longer."
+                f"{self.epochs} to train alpha in. Shorten it or search longer.",
             )
         if 0 < self.schedule_epochs < self.epochs:
-            raise ValueError(
+            yield Problem(
+                "schedule_epochs",
                 f"Length of the schedule ({self.schedule_epochs} epochs) is shorter "
                 f"than the search ({self.epochs}): the rates would rise again. Give "
-                "at least as many, or 0."
+                "at least as many, or 0.",
             )
-        return self
 
 
 class Diagnostics(Section):

@@ -84,10 +84,16 @@ def keep_first(ranked: Sequence[Sequence[int]], count: int, columns: int) -> Ten
     return kept
 
 
-def falls(operations: Sequence[int]) -> bool:
-    """Say whether numbers of operations, one a stage, fall and leave a choice."""
+def fall_problems(operations: Sequence[int], example: str) -> Iterator[Problem]:
+    """Say that the numbers of operations, one a stage, do not fall as they must;
+    ``example`` shows some that do."""
     falling = all(before > after for before, after in pairwise(operations))
-    return falling and operations[-1] >= 2
+    if not falling or operations[-1] < 2:
+        yield Problem(
+            "operations",
+            "Operations in each stage must fall from stage to stage and leave at "
+            f"least 2 to choose from in the last, like {example}.",
+        )
 
 
 def stage_problems(

@@ -52,7 +52,7 @@ def test_digits_are_never_flipped_unless_one_asks_for_it():
         ),
         (
             {"training": {"weight_lr": 0.0003}},
-            "training",
+            "training.weight_lr_min",
             "Final weight learning rate (0.001) is above the weight learning rate "
             "(0.0003): the schedule would rise. Lower the final value.",
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nasweb import spec_fields, spec_form
@@ -10,6 +12,7 @@ from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import Recipe, all_recipes
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.engine.validation import load_yaml, validate
+from tests.misfits import MISFITS
 
 
 def spec(**content: object) -> SearchSpec:
@@ -124,6 +127,28 @@ def test_form_and_command_line_say_the_same_sentence(
     assert [each.name for each in wrong] == [path]
     assert wrong[0].value == typed
     assert wrong[0].errors == (from_yaml.value.problems[0].sentence,)
+
+
+@pytest.mark.parametrize(("data", "field"), MISFITS)
+def test_settings_that_do_not_go_together_are_marked_at_their_field(
+    data: dict[str, Any], field: str
+) -> None:
+    values = values_of(data)
+    with pytest.raises(SpecError) as refused:
+        validate(spec_form.to_data(values))
+    form = spec_fields.form(values, refused.value.problems)
+    assert [each.name for each in every_field(form) if each.errors] == [field]
+    assert form.problems == ()
+
+
+def values_of(data: dict[str, Any]) -> dict[str, str]:
+    """What a reader would have typed to get this spec."""
+    typed = {
+        f"{section}.{name}": spec_form.as_text(value)
+        for section, given in data.items()
+        for name, value in given.items()
+    }
+    return spec_form.from_browser(typed)
 
 
 def test_every_setting_of_the_spec_has_one_field_with_label_and_help() -> None:

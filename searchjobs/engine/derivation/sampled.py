@@ -7,19 +7,29 @@ architectures are compared is the method's own affair: ``Method.candidates``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ..contracts import Derivation, Derived, Search, derivations, methods
+from ..contracts import (
+    Derivation,
+    Derived,
+    PlannedCost,
+    Search,
+    SetName,
+    derivations,
+    methods,
+    spaces,
+)
 from ..events import Progress
-from ..problems import Problem
+from ..problems import Problem, refuse
 from ..registry import Options as AnyOptions
 from ..registry import setting
-from ..scoring import scores, shuffled_parts
+from ..scoring import samples_scored, scores, shuffled_parts
 
 if TYPE_CHECKING:
     from ..events import EpochFinished, Event
@@ -59,17 +69,30 @@ class SampledOptions(AnyOptions):
 
     @model_validator(mode="after")
     def _finals_mean_something(self) -> SampledOptions:
+        refuse(self._misfits())
+        return self
+
+    def _misfits(self) -> Iterator[Problem]:
         if self.finalists > self.count:
-            raise ValueError(
+            yield Problem(
+                "finalists",
                 f"Finalists ({self.finalists}) are more than the candidates "
-                f"({self.count}); ask for fewer."
+                f"({self.count}); ask for fewer.",
             )
         if self.finalists and self.judged_on == "all":
-            raise ValueError(
+            yield Problem(
+                "finalists",
                 "Candidates that are judged on the whole of V need no second round; "
-                "set Finalists to 0 or judge them on a batch."
+                "set Finalists to 0 or judge them on a batch.",
             )
-        return self
+
+
+def _architectures(spec: SearchSpec) -> int:
+    """Return how many architectures the space of a spec offers."""
+    space = spaces.get(spec.space.name)(spec.space)
+    return math.prod(
+        int(row.sum()) for table in space.tables for row in space.mask(table)
+    )
 
 
 @derivations.register
@@ -101,6 +124,25 @@ class Sampled(Derivation):
             "compare architectures on; choose another derivation, such as argmax."
         )
         return [Problem("derivation", sentence)]
+
+    @classmethod
+    def planned_cost(
+        cls,
+        spec: SearchSpec,
+        initial: Mapping[SetName, int],
+        remaining: Mapping[SetName, int],
+    ) -> PlannedCost:
+        """At most: an architecture that is drawn twice is judged once."""
+        options, images = spec.derivation, remaining["V"]
+        count = min(options.count, _architectures(spec))
+        if options.judged_on == "all":
+            judged = count * images
+        elif options.judged_on == "same-batch":
+            judged = count * samples_scored(images, 1, options.batch_size)
+        else:
+            judged = samples_scored(images, count, options.batch_size)
+        finals = min(options.finalists, count) * images
+        return PlannedCost(float(judged + finals), at_most=count > 1)
 
     def derive(
         self, history: list[EpochFinished], epoch: int

@@ -16,7 +16,7 @@ Net2Net, ICLR 2016).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -26,13 +26,13 @@ from torch import Tensor
 from ..contracts import Batch, Search, SetName, Tables, methods
 from ..events import MethodReport
 from ..optimisation import alpha_optimiser
-from ..problems import Problem
+from ..problems import Problem, refuse
 from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..stages import (
     Stage,
     equal_stages,
-    falls,
+    fall_problems,
     keep_first,
     ranking,
     stage_of,
@@ -79,24 +79,27 @@ class DrNasOptions(AnyOptions):
 
     @model_validator(mode="after")
     def _fit_together(self) -> DrNasOptions:
-        if not falls(self.operations):
-            raise ValueError(
-                "Operations in each stage must fall from stage to stage and leave at "
-                "least 2 to choose from in the last, like 5, 3."
-            )
+        refuse(self._misfits())
+        return self
+
+    def _misfits(self) -> Iterator[Problem]:
+        yield from fall_problems(self.operations, "5, 3")
         if len(self.partial) != len(self.operations):
-            raise ValueError(
+            yield Problem(
+                "partial",
                 f"Partial channels K in each stage has {len(self.partial)} values for "
-                f"{len(self.operations)} stages; give one a stage."
+                f"{len(self.operations)} stages; give one a stage.",
             )
         if list(self.partial) != sorted(self.partial, reverse=True):
-            raise ValueError(
+            yield Problem(
+                "partial",
                 "Partial channels K in each stage must not rise, or the supernet would "
-                "lose channels that it has trained; give them like 4, 2."
+                "lose channels that it has trained; give them like 4, 2.",
             )
-        if self.partial[-1] < 1:
-            raise ValueError("Partial channels K in each stage must be at least 1.")
-        return self
+        if min(self.partial) < 1:
+            yield Problem(
+                "partial", "Partial channels K in each stage must be at least 1."
+            )
 
 
 @methods.register
@@ -178,6 +181,11 @@ class DrNas(Alternating):
         """The warm-up is one of each stage."""
         stage = stage_of(_stages(spec), epoch)
         return stage is not None and epoch - stage.first >= spec.training.warmup_epochs
+
+    @classmethod
+    def operations_left(cls, spec: SearchSpec) -> int | None:
+        """Those of the last stage."""
+        return spec.method.operations[-1] if spec.method.progressive else None
 
     def start_epoch(self, epoch: int) -> bool:
         """Section 3: prune operations and widen the supernet where a stage begins; the

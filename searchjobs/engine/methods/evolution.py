@@ -17,6 +17,7 @@ from pydantic import model_validator
 
 from ..contracts import Query, Repeats, TableMethod, TableOptions, methods
 from ..contracts.table import Choices, Floats, Mask
+from ..problems import Problem, refuse
 from ..registry import setting
 
 
@@ -36,10 +37,11 @@ class EvolutionOptions(TableOptions):
     @model_validator(mode="after")
     def _sample_fits(self) -> Self:
         if self.sample > self.population:
-            raise ValueError(
+            sentence = (
                 f"Sample S ({self.sample}) is larger than the population "
                 f"({self.population}); draw fewer."
             )
+            refuse([Problem("sample", sentence)])
         return self
 
 

@@ -29,6 +29,7 @@ from ..contracts import (
 )
 from ..events import MethodReport
 from ..optimisation import linear
+from ..problems import Problem, refuse
 from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..sampling import categorical, encoded, gumbel, running, straight_through
@@ -58,10 +59,11 @@ class GdasOptions(AnyOptions):
     @model_validator(mode="after")
     def _temperature_falls(self) -> GdasOptions:
         if self.temperature_end > self.temperature:
-            raise ValueError(
+            sentence = (
                 f"Last temperature ({self.temperature_end:g}) is above the first "
                 f"({self.temperature:g}): the draws would grow softer again. Lower it."
             )
+            refuse([Problem("temperature_end", sentence)])
         return self
 
 

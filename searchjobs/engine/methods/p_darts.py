@@ -22,13 +22,13 @@ from torch import Tensor
 
 from ..contracts import Search, SetName, Tables, methods
 from ..events import MethodReport
-from ..problems import Problem
+from ..problems import Problem, refuse
 from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..stages import (
     Stage,
     equal_stages,
-    falls,
+    fall_problems,
     keep_first,
     ranking,
     stage_of,
@@ -84,28 +84,29 @@ class PDartsOptions(AnyOptions):
 
     @model_validator(mode="after")
     def _fit_together(self) -> PDartsOptions:
+        refuse(self._misfits())
+        return self
+
+    def _misfits(self) -> Iterator[Problem]:
+        yield from fall_problems(self.operations, "5, 3, 2")
         stages = len(self.operations)
-        if not falls(self.operations):
-            raise ValueError(
-                "Operations in each stage must fall from stage to stage and leave at "
-                "least 2 to choose from in the last, like 5, 3, 2."
-            )
-        for title, given in (
-            ("Cells in each stage", self.cells),
-            ("Dropout behind identities", self.skip_dropout),
+        for field, title, given in (
+            ("cells", "Cells in each stage", self.cells),
+            ("skip_dropout", "Dropout behind identities", self.skip_dropout),
         ):
             if given and len(given) != stages:
-                raise ValueError(
+                yield Problem(
+                    field,
                     f"{title} has {len(given)} values for {stages} stages; give one "
-                    "a stage, or none."
+                    "a stage, or none.",
                 )
         if any(cells < 1 for cells in self.cells):
-            raise ValueError("Cells in each stage must be at least 1.")
+            yield Problem("cells", "Cells in each stage must be at least 1.")
         if not all(0 <= share < 1 for share in self.skip_dropout):
-            raise ValueError(
-                "Dropout behind identities is a share from 0 up to, not including, 1."
+            yield Problem(
+                "skip_dropout",
+                "Dropout behind identities is a share from 0 up to, not including, 1.",
             )
-        return self
 
 
 @methods.register
@@ -159,6 +160,11 @@ class PDarts(Alternating):
         """The warm-up is one of each stage."""
         stage = stage_of(_stages(spec), epoch)
         return stage is not None and epoch - stage.first >= spec.training.warmup_epochs
+
+    @classmethod
+    def operations_left(cls, spec: SearchSpec) -> int | None:
+        """Those of the last stage."""
+        return int(spec.method.operations[-1])
 
     def start_epoch(self, epoch: int) -> bool:
         stage = stage_of(self.stages, epoch)

@@ -190,6 +190,11 @@ class Sgas(Deciding):
         return int(spec.training.batch_size + spec.method.batch_growth * made)
 
     @classmethod
+    def operations_left(cls, spec: SearchSpec) -> int | None:
+        """One: all rows are decided before the end."""
+        return 1
+
+    @classmethod
     def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:
         options, (first, *_, last) = spec.method, cls.schedule(spec)
         found = []

@@ -34,7 +34,7 @@ from ..contracts import (
 )
 from ..events import MethodReport
 from ..optimisation import linear
-from ..problems import Problem
+from ..problems import Problem, refuse
 from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..sampling import gumbel
@@ -94,10 +94,11 @@ class SnasOptions(AnyOptions):
     def _temperature_falls(self) -> SnasOptions:
         first, last = self.temperatures
         if last > first:
-            raise ValueError(
+            sentence = (
                 f"Last temperature ({last:g}) is above the first ({first:g}): the "
                 "draws would grow softer again. Lower it."
             )
+            refuse([Problem("temperature_end", sentence)])
         return self
 
 

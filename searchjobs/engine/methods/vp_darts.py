@@ -23,7 +23,7 @@ from torch import Tensor
 from ..contracts import Search, SetName, Tables, methods, spaces
 from ..data.split import share_of
 from ..events import MethodReport, Progress
-from ..problems import Problem
+from ..problems import Problem, refuse
 from ..registry import Options as AnyOptions
 from ..registry import setting
 from ..removal import RemovalTest, Scores, evaluations
@@ -31,7 +31,7 @@ from ..stages import (
     Ranking,
     Stage,
     equal_stages,
-    falls,
+    fall_problems,
     keep_first,
     ranking,
     stage_of,
@@ -101,11 +101,7 @@ class VpDartsOptions(AnyOptions):
 
     @model_validator(mode="after")
     def _stages_fall(self) -> VpDartsOptions:
-        if not falls(self.operations):
-            raise ValueError(
-                "Operations in each stage must fall from stage to stage and leave at "
-                "least 2 to choose from in the last, like 5, 3, 2."
-            )
+        refuse(fall_problems(self.operations, "5, 3, 2"))
         return self
 
 
@@ -265,6 +261,12 @@ class VpDarts(Alternating):
             rows = sum(len(rows) for rows in space.tables.values())
             count = min(count, 1 + rows * options.operations[stage.number - 2])
         return float(count * validated(sizes["V"], options.share))
+
+    @classmethod
+    def operations_left(cls, spec: SearchSpec) -> int | None:
+        """Those of the last stage of progressive pruning."""
+        progressive = spec.method.pruning == "progressive"
+        return spec.method.operations[-1] if progressive else None
 
     @classmethod
     def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:
