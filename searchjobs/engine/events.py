@@ -49,8 +49,12 @@ class Plan(BaseModel):
         remaining: per set, (epochs + 1) sizes: before epoch 1, after each epoch.
         lower_bound: True if a class limit may keep more samples than planned.
         weight_steps, architecture_steps: steps in each epoch.
-        cost_units: forward-equivalent samples of the whole search (spec A.9).
+        cost_units: forward-equivalent samples of the whole search (spec A.9), its
+            derivation included.
         baseline_units: the same search on all samples.
+        baseline_epochs: what each epoch of that search costs.
+        derivation_units: what the derivation adds to ``cost_units``.
+        derivation_at_most: True if it may add less than that.
         table: of a search on a benchmark table; its epochs are points of the budget.
     """
 
@@ -62,6 +66,9 @@ class Plan(BaseModel):
     architecture_steps: list[int]
     cost_units: float
     baseline_units: float
+    baseline_epochs: list[float] = Field(default_factory=list)
+    derivation_units: float = 0.0
+    derivation_at_most: bool = False
     table: TablePlan | None = None
 
     @property
@@ -102,16 +109,24 @@ class Progress(_Event):
 
 
 class SamplesPruned(_Event):
-    """One pruning event of one set, whether or not samples went (spec A.6)."""
+    """A change of one set, or that there was none though one was due (spec A.6).
+
+    Its artefact has an entry for each sample that was considered: ``ids``, ``scores``,
+    ``removed``, and where other samples than those of the set were considered
+    ``before`` (it was in the set) and ``added``.  The set afterwards holds
+    ``(before & ~removed) | added``.
+    """
 
     type: Literal["samples_pruned"] = "samples_pruned"
-    epoch: int
+    epoch: int = Field(description="after which it happened; 0: before the first")
     set: SetName
     criterion: str = Field(description="low, high or random: which end was removed")
     reason: str = Field("", description="why nothing was pruned; empty otherwise")
     before: int
     requested: int = Field(description="k = floor(share x base)")
+    score: str = Field("VoE", description="what the scores are")
     removed: int
+    added: int = Field(0, description="samples that came in: sets drawn anew")
     after: int
     balance: float | None = Field(None, description="b of BDP Eq. 5, before the event")
     limit: float | None = Field(None, description="N of BDP Eq. 6, before the event")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .contracts import (
+    PlannedCost,
     SetName,
     StoppingOptions,
     TableMethod,
@@ -42,6 +43,8 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
     remaining = selection.remaining(spec.selection, spec, sizes)
     full = {name: [size] * (spec.training.epochs + 1) for name, size in sizes.items()}
     counts = _counts(spec, remaining)
+    baseline = _costs(spec, _counts(spec, full), full)
+    derived = _derivation_cost(spec, remaining)
     return Plan(
         epochs=spec.training.epochs,
         sizes=sizes,
@@ -49,8 +52,11 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
         lower_bound=selection.lower_bound(spec.selection),
         weight_steps=[count.weight_steps for count in counts],
         architecture_steps=[count.architecture_steps for count in counts],
-        cost_units=_total(spec, counts, remaining),
-        baseline_units=_total(spec, _counts(spec, full), full),
+        cost_units=sum(_costs(spec, counts, remaining)) + derived.units,
+        baseline_units=sum(baseline) + _derivation_cost(spec, full).units,
+        baseline_epochs=baseline,
+        derivation_units=derived.units,
+        derivation_at_most=derived.at_most,
     )
 
 
@@ -164,12 +170,22 @@ def _counts(
     ]
 
 
-def _total(
+def _costs(
     spec: SearchSpec,
     counts: list[EpochCount],
     remaining: Mapping[SetName, list[int]],
-) -> float:
-    return sum(
+) -> list[float]:
+    return [
         cost(spec, epoch, counted, _sizes_before(remaining, epoch))
         for epoch, counted in enumerate(counts, start=1)
+    ]
+
+
+def _derivation_cost(
+    spec: SearchSpec, remaining: Mapping[SetName, list[int]]
+) -> PlannedCost:
+    return derivations.get(spec.derivation.name).planned_cost(
+        spec,
+        {name: sizes[0] for name, sizes in remaining.items()},
+        {name: sizes[-1] for name, sizes in remaining.items()},
     )

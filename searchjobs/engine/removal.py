@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .collectives import add_up
-from .contracts import ActiveOperations, Search, Space, Tables
+from .contracts import ActiveOperations, Search, Space, Tables, methods, spaces
 from .diagnostics.accuracy import EVALUATION_BATCH
 from .diagnostics.statistics import batch_statistics
 from .events import Progress
 from .stages import Ranking, ranking
+
+if TYPE_CHECKING:
+    from .spec import SearchSpec
 
 PROGRESS_SECONDS = 1.0
 
@@ -60,6 +63,37 @@ def evaluations(space: Space) -> int:
     """Return the forwards of an image in ``RemovalTest``: one a removal, and one of
     the whole supernet."""
     return 1 + len(removals(space))
+
+
+class PlannedRemovals(NamedTuple):
+    """What there will be to take out when a search is over.
+
+    Attributes:
+        rows: for each row with a choice left, how many removals at most.
+        at_most: True where a row may have one less: nobody knows yet whether it keeps
+            an operation that brings nothing.
+    """
+
+    rows: list[int]
+    at_most: bool
+
+
+def planned_removals(spec: SearchSpec) -> PlannedRemovals:
+    """Return what ``removals`` will find in the space that the search of a spec leaves
+    behind."""
+    space = spaces.get(spec.space.name)(spec.space)
+    left = methods.get(spec.method.name).operations_left(spec)
+    found, at_most = [], False
+    for table in space.tables:
+        silent = torch.tensor([o in space.silent for o in space.columns(table)])
+        for allowed in space.mask(table):
+            offered = int(allowed.sum())
+            audible = int((allowed & ~silent).sum())
+            kept = offered if left is None else min(left, offered)
+            if kept > 1:
+                found.append(min(kept, audible))
+                at_most |= audible < offered and kept < offered
+    return PlannedRemovals(found, at_most)
 
 
 class Scores(NamedTuple):

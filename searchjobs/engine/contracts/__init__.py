@@ -15,6 +15,7 @@ from .reading import (
     Decision,
     Derivation,
     Derived,
+    PlannedCost,
     StoppingOptions,
     StoppingRule,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "EdgeTerms",
     "Level",
     "Method",
+    "PlannedCost",
     "PlannedMethod",
     "Query",
     "Repeats",

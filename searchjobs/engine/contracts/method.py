@@ -75,6 +75,12 @@ class PlannedMethod(Part):
         return False
 
     @classmethod
+    def operations_left(cls, spec: SearchSpec) -> int | None:
+        """Return how many operations a row may take at most when the search is over;
+        None: all that the space offers, for the method prunes none for good."""
+        return None
+
+    @classmethod
     def batch_size(cls, spec: SearchSpec, epoch: int) -> int:
         """Return the images in a batch of this epoch (SGAS lets it grow)."""
         return spec.training.batch_size

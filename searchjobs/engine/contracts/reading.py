@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from ..batch import SetName
 from ..events import EpochFinished, Event
 from ..problems import Problem
 from ..registry import Options, Part, setting
@@ -92,6 +93,18 @@ class Derived:
     note: str = ""
 
 
+class PlannedCost(NamedTuple):
+    """What a derivation will cost, before anything has been trained.
+
+    Attributes:
+        units: forward-equivalent samples, as ``Derivation.cost_units`` will count.
+        at_most: True where it may be less: what the search leaves or draws decides.
+    """
+
+    units: float = 0.0
+    at_most: bool = False
+
+
 class Derivation(Part, ABC):
     """Supernet and history -> architectures.
 
@@ -114,6 +127,17 @@ class Derivation(Part, ABC):
         """Say whether the search is to leave alpha as it began (``blank`` of the
         projection): no epoch then has architecture steps."""
         return False
+
+    @classmethod
+    def planned_cost(
+        cls,
+        spec: SearchSpec,
+        initial: Mapping[SetName, int],
+        remaining: Mapping[SetName, int],
+    ) -> PlannedCost:
+        """Return what ``derive`` will cost after all epochs of a spec that has these
+        sizes of T and V before the search and after it."""
+        return PlannedCost()
 
     @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
