@@ -254,7 +254,7 @@ def test_without_the_table_validation_says_how_to_import_it(table_file):
 
 def test_a_sample_larger_than_the_population_is_refused():
     found = problems_of(method={"name": "evolution", "population": 5, "sample": 6})
-    assert "draw fewer" in found["method"]
+    assert "draw fewer" in found["method.sample"]
 
 
 def test_the_plan_trains_nothing_and_the_method_takes_the_cpu(table_file):

@@ -313,7 +313,7 @@ def test_sets_outlive_the_stages_and_shrink_as_planned():
     ("method", "training", "sentence"),
     [
         ({"operations": (5, 3, 3)}, {}, "must fall from stage to stage"),
-        ({"operations": (5, 1)}, {}, "at least 2 to choose from"),
+        ({"operations": (5, 1), "skip_dropout": ()}, {}, "at least 2 to choose from"),
         ({"operations": (3, 2), "skip_dropout": ()}, {}, "searches all 5 operations"),
         ({"skip_dropout": (0.1,)}, {}, "has 1 values for 3 stages"),
         ({"skip_dropout": (0.1, 0.2, 1)}, {}, "up to, not including, 1"),
