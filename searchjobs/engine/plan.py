@@ -45,6 +45,7 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
     counts = _counts(spec, remaining)
     baseline = _costs(spec, _counts(spec, full), full)
     derived = _derivation_cost(spec, remaining)
+    prepared = selection.preparation_cost(spec.selection, spec, sizes)
     return Plan(
         epochs=spec.training.epochs,
         sizes=sizes,
@@ -52,9 +53,10 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
         lower_bound=selection.lower_bound(spec.selection),
         weight_steps=[count.weight_steps for count in counts],
         architecture_steps=[count.architecture_steps for count in counts],
-        cost_units=sum(_costs(spec, counts, remaining)) + derived.units,
+        cost_units=prepared + sum(_costs(spec, counts, remaining)) + derived.units,
         baseline_units=sum(baseline) + _derivation_cost(spec, full).units,
         baseline_epochs=baseline,
+        preparation_units=prepared,
         derivation_units=derived.units,
         derivation_at_most=derived.at_most,
     )
@@ -86,11 +88,15 @@ def cost(
 ) -> float:
     """Return forward-equivalent samples of an epoch (data spec A.9)."""
     method = methods.get(spec.method.name)
-    step_cost = method.step_cost(spec.method)
+    return step_units(spec, counted) + method.pass_cost(spec, epoch, sizes)
+
+
+def step_units(spec: SearchSpec, counted: EpochCount) -> float:
+    """Return forward-equivalent samples of these steps alone."""
+    step_cost = methods.get(spec.method.name).step_cost(spec.method)
     return (
         step_cost["weights"] * counted.weight_samples
         + step_cost["architecture"] * counted.architecture_samples
-        + method.pass_cost(spec, epoch, sizes)
     )
 
 

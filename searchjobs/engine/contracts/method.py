@@ -81,6 +81,19 @@ class PlannedMethod(Part):
         return None
 
     @classmethod
+    def most_identities(cls, options: Any) -> int | None:
+        """Return how many identities a table of the derived cell holds at most; None:
+        any number."""
+        return None
+
+    @classmethod
+    def decides_between_epochs(cls, spec: SearchSpec) -> bool:
+        """Say whether something is decided or pruned by alpha, or alpha is changed,
+        between the epochs: a search that holds alpha as it began would do so by
+        chance."""
+        return cls.operations_left(spec) is not None
+
+    @classmethod
     def batch_size(cls, spec: SearchSpec, epoch: int) -> int:
         """Return the images in a batch of this epoch (SGAS lets it grow)."""
         return spec.training.batch_size

@@ -14,21 +14,22 @@ It asks nothing of a method but the contract: mixture, steps, restrictions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from .. import epoch as epochs
-from ..contracts import Derivation, Derived, Method, Search, derivations, methods
+from ..contracts import Derived, PlannedCost, Search, SetName, derivations, methods
 from ..events import Progress
-from ..plan import count
+from ..plan import count, step_units
 from ..problems import Problem, SearchError
 from ..registry import Options as AnyOptions
 from ..registry import setting
-from ..removal import RemovalTest
+from ..removal import RemovalTest, planned_removals
 from ..stages import ranking
 from ..totals import Totals
+from ._removing import Removing
 
 if TYPE_CHECKING:
     from ..events import EpochFinished, Event
@@ -67,7 +68,7 @@ class ProjectionOptions(AnyOptions):
 
 
 @derivations.register
-class Projection(Derivation):
+class Projection(Removing):
     name = "projection"
     label = "Projection (DARTS-PT)"
     summary = (
@@ -93,28 +94,41 @@ class Projection(Derivation):
         return bool(options.blank)
 
     @classmethod
+    def planned_cost(
+        cls,
+        spec: SearchSpec,
+        initial: Mapping[SetName, int],
+        remaining: Mapping[SetName, int],
+    ) -> PlannedCost:
+        """V once for the whole supernet and once for each removal, at every decision;
+        and the tuning epochs between two decisions."""
+        found = planned_removals(spec)
+        forwards = len(found.rows) + sum(found.rows)
+        tuned = max(len(found.rows) - 1, 0) * spec.derivation.tune_epochs
+        counted = count(spec, spec.training.epochs, remaining)
+        units = forwards * initial["V"] + tuned * step_units(spec, counted)
+        return PlannedCost(float(units), found.at_most)
+
+    @classmethod
     def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
+        found = super().problems(options, spec)
+        if found:
+            return found
         method = methods.get(spec.method.name)
-        sentence = ""
-        if method.streams(spec.method) != "split":
+        if options.blank and method.decides_between_epochs(spec):
             sentence = (
-                f"{method.label} trains the weights on all images, so none is left to "
-                "project by; choose another derivation, such as argmax."
+                f"{method.label} decides or prunes by alpha between the epochs, and "
+                "one that never trains would decide by chance; switch Blank off, or "
+                "choose another method, such as darts."
             )
-        elif not (issubclass(method, Method) and method.gradient_based):
-            sentence = (
-                f"{method.label} has no mixture of operations that could be projected; "
-                "choose another derivation."
-            )
-        if sentence:
-            return [Problem("derivation", sentence)]
+            found.append(Problem("derivation.blank", sentence))
         if options.tune_epochs > 0 and spec.compute.backend == "graphs":
             sentence = (
                 "A projection decides edges while it tunes, and recorded CUDA graphs "
                 "would go on with all operations; choose backend eager."
             )
-            return [Problem("compute.backend", sentence)]
-        return []
+            found.append(Problem("compute.backend", sentence))
+        return found
 
     def derive(
         self, history: list[EpochFinished], epoch: int
@@ -127,13 +141,7 @@ class Projection(Derivation):
         while self._open_edges():
             yield from self._tune()
             yield from self._decide()
-        note = ""
-        if epoch != search.epoch:
-            note = (
-                f"A stopping rule named epoch {epoch}, whose weights are not kept; "
-                f"those of epoch {search.epoch} were projected."
-            )
-        yield Derived(self.name, search.epoch, self._architecture(), note=note)
+        yield self.of_the_last_epoch(epoch, self._architecture())
 
     # -- deciding ---------------------------------------------------------------------
 
@@ -224,11 +232,7 @@ class Projection(Derivation):
                 "tunes. Lower its weight learning rate, and launch again.",
                 "diverged",
             )
-        step_cost = search.method.step_cost(search.spec.method)
-        self._trained_units += (
-            step_cost["weights"] * counted.weight_samples
-            + step_cost["architecture"] * counted.architecture_samples
-        )
+        self._trained_units += step_units(search.spec, counted)
 
     # -- where it stands --------------------------------------------------------------
 

@@ -57,6 +57,11 @@ class SampledOptions(AnyOptions):
         "own-batch: each candidate on the next batch of V, as in the NAS-Bench-201 "
         "code, so luck with the batch plays a part; same-batch: all on one; all: each "
         "on the whole of V.",
+        labels={
+            "own-batch": "a batch of its own",
+            "same-batch": "one batch for all",
+            "all": "the whole of V",
+        },
     )
     finalists: int = setting(
         0,

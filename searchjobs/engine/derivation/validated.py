@@ -7,13 +7,13 @@ without it stays.  Measured on all of V as the search began with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..contracts import Derivation, Derived, Method, Search, derivations, methods
-from ..problems import Problem
+from ..contracts import Derived, PlannedCost, Search, SetName, derivations
 from ..registry import Options as AnyOptions
-from ..removal import RemovalTest
+from ..removal import RemovalTest, planned_removals
+from ._removing import Removing
 
 if TYPE_CHECKING:
     from ..events import EpochFinished, Event
@@ -25,7 +25,7 @@ class ValidatedOptions(AnyOptions):
 
 
 @derivations.register
-class Validated(Derivation):
+class Validated(Removing):
     name = "validated"
     label = "Validated accuracy"
     summary = (
@@ -40,27 +40,22 @@ class Validated(Derivation):
         self._test = RemovalTest(search, search.initial_sets["V"])
 
     @classmethod
-    def problems(cls, options: Any, spec: SearchSpec) -> list[Problem]:
-        method = methods.get(spec.method.name)
-        sentence = ""
-        if method.streams(spec.method) != "split":
-            sentence = (
-                f"{method.label} trains the weights on all images, so none is left to "
-                "validate on; choose another derivation, such as argmax."
-            )
-        elif not (issubclass(method, Method) and method.gradient_based):
-            sentence = (
-                f"{method.label} has no mixture of operations that one could be taken "
-                "out of; choose another derivation."
-            )
-        return [Problem("derivation", sentence)] if sentence else []
+    def planned_cost(
+        cls,
+        spec: SearchSpec,
+        initial: Mapping[SetName, int],
+        remaining: Mapping[SetName, int],
+    ) -> PlannedCost:
+        """One forward of V for the whole supernet, and one for each removal."""
+        found = planned_removals(spec)
+        forwards = 1 + sum(found.rows)
+        return PlannedCost(float(forwards * initial["V"]), found.at_most)
 
     def derive(
         self, history: list[EpochFinished], epoch: int
     ) -> Iterator[Event | Derived]:
         search, test = self.search, self._test
-        last = search.epoch
-        for progress in test.run(last):
+        for progress in test.run(search.epoch):
             self.cost_units = test.cost_units
             yield progress
         self.cost_units = test.cost_units
@@ -70,13 +65,7 @@ class Validated(Derivation):
             name: [search.space.columns(name)[order[0]] for order in rows]
             for name, rows in ranking.items()
         }
-        note = ""
-        if epoch != last:
-            note = (
-                f"A stopping rule named epoch {epoch}, whose weights are not kept; "
-                f"those of epoch {last} were measured."
-            )
-        yield Derived(self.name, last, search.space.encode(choice), note=note)
+        yield self.of_the_last_epoch(epoch, search.space.encode(choice))
 
     def state_dict(self) -> dict[str, Any]:
         return self._test.state_dict()

@@ -224,6 +224,10 @@ class PDarts(Alternating):
 
     # -- at most M identities ---------------------------------------------------------
 
+    @classmethod
+    def most_identities(cls, options: PDartsOptions) -> int | None:
+        return options.max_skips
+
     def preferences(self, strengths: Tables) -> Tables:
         """Return the strengths without the weakest identities that win their row,
         until M of them are left in each table."""

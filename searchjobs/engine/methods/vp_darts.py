@@ -46,7 +46,7 @@ class VpDartsOptions(AnyOptions):
     name: Literal["vp-darts"] = "vp-darts"
     k: Literal["adjustable", "fixed"] = setting(
         "adjustable",
-        "K",
+        "Pruning strength K",
         "How hard the operations are pruned that an edge can do without. adjustable: "
         "their alpha is multiplied by 1 - t/n in the t-th of n pruning epochs, from 1 "
         "down to 1/n; fixed: it is set to 0 in each of them (Eq. 2 with K = n).",
@@ -76,6 +76,7 @@ class VpDartsOptions(AnyOptions):
         "accuracy: what the supernet loses without the operation (Algorithm 1); "
         "alpha: the magnitude of its alpha, the paper's ablation (section 5.2; derive "
         "by arg max then).",
+        labels={"accuracy": "validated accuracy", "alpha": "magnitude of alpha"},
     )
     pruning: Literal["soft", "hard", "progressive"] = setting(
         "soft",
@@ -267,6 +268,10 @@ class VpDarts(Alternating):
         """Those of the last stage of progressive pruning."""
         progressive = spec.method.pruning == "progressive"
         return spec.method.operations[-1] if progressive else None
+
+    @classmethod
+    def decides_between_epochs(cls, spec: SearchSpec) -> bool:
+        return bool(spec.method.pruning != "hard")
 
     @classmethod
     def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:

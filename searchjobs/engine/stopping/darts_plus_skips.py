@@ -13,7 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..contracts import Decision, Search, StoppingOptions, StoppingRule, stopping_rules
+from ..contracts import (
+    Decision,
+    Search,
+    StoppingOptions,
+    StoppingRule,
+    methods,
+    stopping_rules,
+)
 from ..diagnostics.tables import SKIP
 from ..problems import Problem
 from ..registry import setting
@@ -50,6 +57,7 @@ class DartsPlusSkipsOptions(StoppingOptions):
         "Cell to take",
         "this: that of the epoch that fires; before: that of the last epoch that held "
         "fewer.",
+        labels={"this": "of this epoch", "before": "of the epoch before"},
     )
 
 
@@ -89,7 +97,18 @@ class DartsPlusSkips(StoppingRule):
                     "may take one; choose another stopping rule.",
                 )
             )
-        if options.skips > rows:
+        method = methods.get(spec.method.name)
+        most = method.most_identities(spec.method)
+        if most is not None and most < options.skips <= rows:
+            remedy = f"take {most} or fewer" if most else "remove the rule"
+            found.append(
+                Problem(
+                    "skips",
+                    f"{method.label} lets a cell hold {most} skip connections at most, "
+                    f"so sc_{options.skips} would never fire; {remedy}.",
+                )
+            )
+        elif options.skips > rows:
             found.append(
                 Problem(
                     "skips",

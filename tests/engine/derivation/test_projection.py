@@ -198,11 +198,37 @@ def test_blank_leaves_alpha_as_it_began_and_still_finds_an_architecture():
     [
         ("rsps", "no mixture of operations"),
         ("snas", "trains the weights on all images"),
+        ("gdas", "have never met the mixture"),
+        ("setn", "have never met the mixture"),
     ],
 )
 def test_what_cannot_be_projected_is_refused_in_a_sentence(method, words):
-    with pytest.raises(SpecError, match=words):
+    with pytest.raises(SpecError, match=words) as caught:
         tiny(method={"name": method}, derivation={"name": "projection"})
+    assert [problem.field for problem in caught.value.problems] == ["derivation"]
+
+
+ACTING = {
+    "vp-darts": {},
+    "sgas": {"warmup": 20},
+    "p-darts": {"operations": (5, 3), "skip_dropout": (0.1, 0.4)},
+    "drnas": {"progressive": True, "partial": (2, 1)},
+}
+
+
+@pytest.mark.parametrize("name", ACTING)
+def test_blank_is_refused_where_alpha_decides_between_the_epochs(name):
+    wanted = {"name": "projection", "blank": True}
+    with pytest.raises(SpecError, match="would decide by chance") as caught:
+        short(name, method={"name": name, **ACTING[name]}, derivation=wanted)
+    assert [problem.field for problem in caught.value.problems] == ["derivation.blank"]
+
+
+@pytest.mark.parametrize(
+    "method", [{"name": "drnas"}, {"name": "vp-darts", "pruning": "hard"}]
+)
+def test_blank_is_offered_where_alpha_decides_at_the_end_alone(method):
+    short("", method=method, derivation={"name": "projection", "blank": True})
 
 
 @pytest.mark.parametrize(("tune", "refused"), [(5, True), (0, False)])
@@ -263,6 +289,7 @@ PROJECTED = [
     if issubclass(part, Method)
     and part.gradient_based
     and part.streams(part.Options()) == "split"
+    and not part.sampled_paths
 ]
 
 
@@ -285,7 +312,7 @@ def test_a_search_that_ended_before_the_projection_finds_its_last_temperature(
     tmp_path,
 ):
     spec = tiny(
-        method={"name": "gdas"},
+        method={"name": "snas", "level": "bilevel"},
         selection=FULL,
         training={"epochs": 2},
         derivation={"name": "projection", "tune_epochs": 1},

@@ -70,3 +70,20 @@ def test_it_refuses_what_cannot_work_in_a_sentence_each():
     (found,) = problems_of(RULE, training={"epochs": 9})
     assert found.field == "stopping.0.min_epoch"
     assert "never fire" in found.sentence
+
+
+STAGED = {
+    "method": {"name": "p-darts", "max_skips": 2},
+    "training": {"warmup_epochs": 1},
+}
+
+
+def test_more_skips_than_the_method_ever_leaves_are_refused():
+    (found,) = problems_of({**RULE, "skips": 3, "min_epoch": 1}, **STAGED)
+    assert found.field == "stopping.0.skips"
+    assert "P-DARTS lets a cell hold 2 skip connections at most" in found.sentence
+    assert "take 2 or fewer" in found.sentence
+    assert not problems_of({**RULE, "skips": 2, "min_epoch": 1}, **STAGED)
+    none = {**STAGED, "method": {"name": "p-darts", "max_skips": 0}}
+    (found,) = problems_of({**RULE, "skips": 1, "min_epoch": 1}, **none)
+    assert "remove the rule" in found.sentence
