@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from searchjobs.states import State
+
 Axis = Literal["epoch", "cost", "seconds"]
 AXES: dict[str, tuple[str, str]] = {
     "epoch": ("epoch", "Epochs"),
@@ -43,6 +45,10 @@ class Step:
     """Edges that take an operation without weights: skip, pool or none."""
     free_magnitude: float | None = None
     """Share of the strength that lies on such operations, per cent."""
+    eigenvalue: float | None = None
+    """Of the alpha Hessian, where it was measured."""
+    sets: Mapping[str, int] = field(default_factory=dict)
+    """Samples that remain of T and of V."""
     table: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     def at(self, axis: str) -> float:
@@ -68,6 +74,10 @@ class Member:
     given: Step | None = None
 
     @property
+    def succeeded(self) -> bool:
+        return self.state == State.SUCCEEDED
+
+    @property
     def last(self) -> Step | None:
         return self.given or (self.steps[-1] if self.steps else None)
 
@@ -79,6 +89,8 @@ class Group:
     label: str
     spec: Mapping[str, Any]
     members: Sequence[Member]
+    fingerprint: str = ""
+    """Of the experiment that the runs belong to."""
 
     @property
     def n(self) -> int:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_safe
 
-from nasweb import access
+from nasweb import access, members
 from nasweb.comparison import (
     AXES,
     MEASURES,
     Group,
-    Member,
-    Step,
     at_cost,
     band,
     cheapest,
@@ -32,13 +30,10 @@ from nasweb.comparison import (
 )
 from nasweb.figures import compare as figures
 from nasweb.runs import points as rows
-from nasweb.runs.spec_view import differences, ordered
+from nasweb.runs.spec_view import differences
 from searchjobs import benchmark
-from searchjobs.engine.contracts import Space
-from searchjobs.engine.diagnostics.tables import SKIP
-from searchjobs.models import DatasetStatistics, EpochRecord, Run
+from searchjobs.models import Run
 from searchjobs.permissions import visible
-from searchjobs.states import TERMINAL
 
 MOST_RUNS = 60
 MOST_OFFERED = 40
@@ -65,12 +60,14 @@ def index(request: HttpRequest) -> HttpResponse:
     """The comparison of ``?runs=uuid,uuid``, or the choice of runs without any."""
     ticked = request.GET.getlist("run")
     if ticked:  # the form's tick boxes become the stable address
-        given = dict.fromkeys([*_asked(request), *ticked])
+        given = dict.fromkeys([*asked(request), *ticked])
         keep = {n: v for n, v in request.GET.items() if n in {"x", "group", "measure"}}
         query = urlencode({"runs": ",".join(given), **keep}, safe=",")
         return redirect(f"{reverse('compare:index')}?{query}")
-    runs = _chosen(request)
-    groups = _groups(runs, together=request.GET.get("group", "seedless") == "seedless")
+    runs = chosen(request)
+    groups = members.groups(
+        runs, together=request.GET.get("group", "seedless") == "seedless"
+    )
     export = {"csv": _csv, "json": _json}.get(request.GET.get("format", ""))
     if export is not None:
         return export(groups)
@@ -80,14 +77,14 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "compare/index.html", context)
 
 
-def _asked(request: HttpRequest) -> list[str]:
+def asked(request: HttpRequest) -> list[str]:
     return [part for part in request.GET.get("runs", "").split(",") if part]
 
 
-def _chosen(request: HttpRequest) -> list[Run]:
+def chosen(request: HttpRequest) -> list[Run]:
     """Return the runs asked for, in that order; 404 if one is not the user's."""
     try:
-        wanted = [UUID(part) for part in dict.fromkeys(_asked(request))]
+        wanted = [UUID(part) for part in dict.fromkeys(asked(request))]
     except ValueError:
         raise Http404("A run's address in ?runs= is malformed.") from None
     if len(wanted) > MOST_RUNS:
@@ -125,156 +122,6 @@ def _choice(request: HttpRequest, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _groups(runs: Sequence[Run], *, together: bool) -> list[Group]:
-    """Group runs that differ by nothing but their seed, or each on its own."""
-    members = _members(runs)
-    found: dict[str, tuple[Run, list[Member]]] = {}
-    for run in runs:
-        key = run.experiment.fingerprint if together else str(run.uuid)
-        found.setdefault(key, (run, []))[1].append(members[run.pk])
-    names = [run.experiment.name for run, _ in found.values()]
-    groups = []
-    for run, its_members in found.values():
-        label = run.experiment.name
-        if not together:
-            label += f" · seed {run.seed}"
-        elif names.count(label) > 1:
-            label += f" · {run.experiment.fingerprint[:4]}"
-        spec = {
-            n: v
-            for n, v in ordered(run.job.spec).items()
-            if not (together and n == "seed")
-        }
-        groups.append(Group(label, spec, its_members))
-    return groups
-
-
-def _members(runs: Sequence[Run]) -> dict[int, Member]:
-    """Read the epochs of all runs in three queries."""
-    keys = [run.pk for run in runs]
-    records: dict[int, list[EpochRecord]] = {key: [] for key in keys}
-    for record in EpochRecord.objects.filter(run__in=keys).defer("report", "alpha"):
-        records[record.run_id].append(record)
-    left = {
-        (run, epoch): total
-        for run, epoch, total in DatasetStatistics.objects.filter(run__in=keys)
-        .order_by()
-        .values_list("run", "epoch")
-        .annotate(total=Sum("remaining"))
-    }
-    tables: dict[str, dict[str, Any]] = {}
-    for name in {rows.space_name(run) for run in runs}:
-        genotypes = {r.genotype for each in records.values() for r in each}
-        genotypes |= {r.architecture.encoding for r in runs if r.architecture}
-        entries = benchmark.lookup(name, genotypes)
-        tables[name] = {g: rows.table_values(entry) for g, entry in entries.items()}
-    means = _means_over_repeats(runs)
-    found = {}
-    for run in runs:
-        size = sum((run.plan or {}).get("sizes", {}).values())
-        table = tables[rows.space_name(run)]
-        space = benchmark.space_named(rows.space_name(run))
-        steps = [
-            _step(run, record, space, left.get((run.pk, record.epoch)), size, table)
-            for record in sorted(records[run.pk], key=lambda record: record.epoch)
-        ]
-        if run.plan.get("table"):
-            steps = [
-                replace(step, table=means.get((run.pk, step.epoch), {}))
-                for step in steps
-            ]
-        found[run.pk] = _member(run, steps, table)
-    return found
-
-
-def _means_over_repeats(
-    runs: Sequence[Run],
-) -> dict[tuple[int, int], dict[str, dict[str, float | None]]]:
-    """Return, by run and point, the mean table values of the picks of searches on the
-    table; what most repeats hold says less than all of them."""
-    reports = EpochRecord.objects.filter(
-        run__in=[run.pk for run in runs if run.plan.get("table")],
-        report__repeats__accuracies__isnull=False,
-    ).values_list("run", "epoch", "report__repeats__accuracies")
-    nothing = {"rank": None, "of": None, "distance": None}
-    return {
-        (run, epoch): {
-            dataset: {split: each["mean"] for split, each in splits.items()} | nothing
-            for dataset, splits in accuracies.items()
-        }
-        for run, epoch, accuracies in reports
-    }
-
-
-def _step(
-    run: Run,
-    record: EpochRecord,
-    space: Space,
-    left: int | None,
-    size: int,
-    table: dict[str, Any],
-) -> Step:
-    baseline = run.baseline_units * record.epoch / run.epochs
-    cell = rows.cell(space, record.genotype)
-    free = rows.magnitude_share(record.magnitudes, space.parameter_free)
-
-    def per_cent(share: float | None) -> float | None:
-        return None if share is None else 100 * share
-
-    return Step(
-        epoch=record.epoch,
-        cost=record.cost_units,
-        seconds=record.seconds_search,
-        supernet=per_cent(record.valid_accuracy),
-        inherited=per_cent(record.inherited_accuracy),
-        remaining=100 * left / size if left is not None and size else None,
-        cost_share=record.cost_units / baseline if baseline else None,
-        skips=record.skips,
-        genotype=record.genotype,
-        edges=len(cell),
-        parameter_free=sum(choice[-1] in space.parameter_free for choice in cell),
-        free_magnitude=per_cent(free),
-        table=table.get(record.genotype, {}),
-    )
-
-
-def _member(run: Run, steps: Sequence[Step], table: Mapping[str, Any]) -> Member:
-    space = benchmark.space_named(rows.space_name(run))
-    given = _given(run, steps, space, table) if steps else None
-    last = given or (steps[-1] if steps else None)
-    return Member(
-        uuid=str(run.uuid),
-        seed=run.seed,
-        state=run.job.state,
-        cell=rows.cell(space, last.genotype) if last else [],
-        steps=steps,
-        given=given,
-    )
-
-
-def _given(
-    run: Run, steps: Sequence[Step], space: Space, table: Mapping[str, Any]
-) -> Step | None:
-    """Return the last step with the architecture that the run gave, None if it gave
-    that of the last step or has not ended."""
-    if run.job.state not in TERMINAL or not run.architectures or not run.architecture:
-        return None
-    encoding, last = run.architecture.encoding, steps[-1]
-    if encoding == last.genotype or run.plan.get("table"):
-        return None
-    cell = rows.cell(space, encoding)
-    taken = run.architectures[0]["epoch"]
-    own = {step.genotype: step.inherited for step in steps if step.epoch == taken}
-    return replace(
-        last,
-        genotype=encoding,
-        inherited=own.get(encoding),  # measured of the genotypes of epochs only
-        skips=sum(choice[-1] == SKIP for choice in cell),
-        parameter_free=sum(choice[-1] in space.parameter_free for choice in cell),
-        table=table.get(encoding, {}),
-    )
-
-
 def _comparison(
     request: HttpRequest, runs: Sequence[Run], groups: Sequence[Group]
 ) -> dict[str, Any]:
@@ -303,7 +150,7 @@ def _comparison(
         "together": request.GET.get("group", "seedless") == "seedless",
         "links": _links(request, axis, measure, loaded=loaded),
         "here": request.get_full_path(),
-        "asked": ",".join(_asked(request)),
+        "asked": ",".join(asked(request)),
     }
 
 
