@@ -50,6 +50,8 @@ def launch(
     priority: int = Job.Priority.NORMAL,
     tags: Sequence[str] = (),
     notes: str = "",
+    recipe: str = "",
+    scale: str = "",
 ) -> Experiment:
     """Store an experiment with a run and a queued job for each seed, and wake slots.
 
@@ -63,6 +65,8 @@ def launch(
         priority: of the jobs in their queue; more than normal is for maintainers.
         tags: to find it again.
         notes: for people.
+        recipe: the preset whose spec this is, unchanged but for its scale.
+        scale: paper, gpu-small or cpu-small, if it is one of a paper's table.
 
     Raises:
         PermissionDenied: the actor may not launch for this team.
@@ -83,6 +87,8 @@ def launch(
             seeds=list(seeds),
             tags=[tag.strip() for tag in tags],
             notes=notes,
+            recipe=recipe,
+            scale=scale,
             author_id=author,
         )
         position = end_of_line()
