@@ -61,6 +61,13 @@ class Selection(Part, ABC):
         return False
 
     @classmethod
+    def control(cls, options: Options) -> Options | None:
+        """Return the selection that takes as many samples by chance, on the same
+        schedule and under the same limits: the control of any claim for this one.
+        None where nothing is chosen, or chance already chooses."""
+        return None
+
+    @classmethod
     def problems(
         cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
     ) -> list[Problem]:

@@ -369,6 +369,13 @@ class Pruning(Selection):
         return options.class_limit or options.prune_start == "learned"
 
     @classmethod
+    def control(cls, options: AnyOptions) -> AnyOptions | None:
+        assert isinstance(options, PruningOptions)
+        if options.criterion == "random":
+            return None
+        return options.model_copy(update={"criterion": "random"})
+
+    @classmethod
     def problems(
         cls, options: AnyOptions, spec: SearchSpec, sizes: dict[SetName, int]
     ) -> list[Problem]:
