@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nasweb.comparison import Spread, spread
+from nasweb.runs.points import whole_share
 from nasweb.runs.status import share_done
 from searchjobs import benchmark
 from searchjobs.benchmark import TableEntry, TableValue
@@ -61,9 +62,7 @@ class Row:
     @property
     def cost_share(self) -> float | None:
         """Cost so far against the whole search on all samples."""
-        if not self.run.baseline_units:
-            return None
-        return self.run.cost_units / self.run.baseline_units
+        return whole_share(self.run)
 
     @property
     def values(self) -> list[TableValue | MeanValue | None]:

@@ -23,6 +23,7 @@ from searchjobs import benchmark
 from searchjobs.engine.contracts import methods
 from searchjobs.engine.data.source import sources
 from searchjobs.models import EpochRecord, Run
+from searchjobs.states import TERMINAL
 
 from . import points as rows
 from .status import waiting
@@ -194,6 +195,9 @@ def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
         ][::-1],
         eigenvalue_every=setting.eigenvalue_every,
         result=rows.result(run, point),
+        ended=(run.cost_units, rows.whole_share(run))
+        if run.job.state in TERMINAL
+        else None,
     )
 
 

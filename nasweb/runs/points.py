@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from searchjobs import benchmark
@@ -48,17 +49,38 @@ def read(run: Run, after: int = 0) -> list[Point]:
         statistics.setdefault(row.epoch, []).append(row)
     space = benchmark.space_named(space_name(run))
     table = benchmark.lookup(space.name, {record.genotype for record in records})
-    share = run.baseline_units / run.epochs if run.epochs else 0.0
+    baseline = baselines(run)
     return [
         point(
             record,
             statistics.get(record.epoch, []),
             space,
             table.get(record.genotype),
-            share,
+            baseline(record.epoch),
         )
         for record in records
     ]
+
+
+def baselines(run: Run) -> Callable[[int], float]:
+    """Return what the same search on all samples costs up to an epoch, included.
+
+    Runs of before plans told it of each epoch share the whole out evenly.
+    """
+    after = list(accumulate((run.plan or {}).get("baseline_epochs") or ()))
+
+    def up_to(epoch: int) -> float:
+        if 0 < epoch <= len(after):
+            return after[epoch - 1]
+        return run.baseline_units * epoch / run.epochs if run.epochs else 0.0
+
+    return up_to
+
+
+def whole_share(run: Run) -> float | None:
+    """Return what a run has cost so far, its derivation included, against the whole
+    search without pruning; None before there is a plan."""
+    return run.cost_units / run.baseline_units if run.baseline_units else None
 
 
 def point(
@@ -66,17 +88,16 @@ def point(
     statistics: Iterable[DatasetStatistics],
     space: Space,
     entry: benchmark.TableEntry | None,
-    baseline_units_an_epoch: float,
+    baseline_units: float,
 ) -> Point:
     """Return one epoch.
 
     ``entry`` is what the benchmark table knows of the genotype;
-    ``baseline_units_an_epoch`` is the cost of an epoch without pruning, so
-    ``cost_share`` compares with the same search on all samples up to this epoch.
+    ``baseline_units`` is what the same search on all samples costs up to this epoch,
+    which ``cost_share`` compares with.
     """
     rows = list(statistics)
     report = record.report or {}
-    baseline = baseline_units_an_epoch * record.epoch
     edges = sum(len(names) for names in space.tables.values())
     architecture = record.architecture
     return {
@@ -102,7 +123,7 @@ def point(
         "index": architecture.index if architecture else None,
         "table": table_values(entry) if entry else None,
         "repeats": with_bands(report.get("repeats")),
-        "cost_share": record.cost_units / baseline if baseline else None,
+        "cost_share": record.cost_units / baseline_units if baseline_units else None,
     }
 
 

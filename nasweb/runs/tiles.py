@@ -34,13 +34,15 @@ def tiles(
     eigenvalues: Sequence[float],
     eigenvalue_every: int,
     result: Mapping[str, Any] | None = None,
+    ended: tuple[float, float | None] | None = None,
 ) -> list[Tile]:
     """Return the tiles for the newest epoch; ``point`` is None before the first.
 
     ``dataset`` is the key of the table's column, ``optimum``
     its best test accuracy, ``eigenvalues`` the last measurements, oldest first.
     ``result`` holds the architecture that an ended run gave, where it is not the
-    genotype of the last epoch.
+    genotype of the last epoch.  ``ended`` holds what a run has cost that has ended, its
+    derivation included: cost units, and their share of the whole search's.
     """
     genotype = _genotype(result or point, dataset, dataset_label, table_loaded, optimum)
     if result is not None:
@@ -49,7 +51,7 @@ def tiles(
     return [
         genotype,
         _samples(point, sizes),
-        _cost(point),
+        _whole_cost(*ended) if ended else _cost(point),
         _parameter_free(result or point),
         _eigenvalue(eigenvalues, eigenvalue_every),
     ]
@@ -122,6 +124,12 @@ def _cost(point: Mapping[str, Any] | None) -> Tile:
         return tile("cost", "Search cost so far", "–", note)
     note = f"of the same search without pruning · {point['cost_units']:,.0f} cost units"
     return tile("cost", "Search cost so far", f"{share:.2f} ×", note)
+
+
+def _whole_cost(units: float, share: float | None) -> Tile:
+    note = f"of the whole search without pruning · {units:,.0f} cost units"
+    value = "–" if share is None else f"{share:.2f} ×"
+    return tile("cost", "Search cost", value, note)
 
 
 def _parameter_free(point: Mapping[str, Any] | None) -> Tile:

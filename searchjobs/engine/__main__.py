@@ -254,6 +254,9 @@ def _plan(options: argparse.Namespace) -> int:
         f"cost {found.cost_units:,.0f} forward-equivalent samples, "
         f"{found.cost_share:.1%} of the search without pruning{note}"
     )
+    if found.derivation_units:
+        bound = "at most " if found.derivation_at_most else ""
+        print(f"of them {bound}{found.derivation_units:,.0f} by the derivation")
     return OK
 
 

@@ -7,10 +7,13 @@ from django.contrib.auth.models import User
 from pytest_django import DjangoAssertNumQueries
 
 from nasweb import summaries
+from nasweb.runs import points
+from nasweb.runs.charts import setting_of, tiles_of
 from nasweb.runs.status import share_done
 from nasweb.templatetags.numbers import genotype, percent
+from searchjobs.engine.plan import plan
 from searchjobs.models import Queue, Run, Team
-from tests.site.factories import import_table, make_run
+from tests.site.factories import digits_spec, import_table, make_run
 
 
 def test_an_unknown_share_is_a_dash() -> None:
@@ -75,3 +78,36 @@ def test_a_cell_is_told_by_counts_and_names(
 
 def _runs() -> list[Run]:
     return list(Run.objects.select_related("job", "architecture"))
+
+
+@pytest.mark.django_db
+def test_preview_list_and_page_tell_one_cost_of_a_run_that_derived_for_long(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    spec = digits_spec(derivation={"name": "validated"})
+    planned = plan(spec)
+    run = make_run(
+        user, team, cpu_queue, spec=spec, finished=planned.epochs, state="succeeded"
+    )
+    run.cost_units = planned.cost_units
+    run.save()
+    (row,) = summaries.rows([run])
+    assert row.cost_share == pytest.approx(planned.cost_share)
+    last = points.read(run, planned.epochs - 1)[-1]
+    found = {each["key"]: each for each in tiles_of(run, setting_of(run), last)}
+    assert found["cost"]["value"] == f"{planned.cost_share:.2f} ×"
+    assert found["cost"]["note"].startswith("of the whole search without pruning")
+
+
+@pytest.mark.django_db
+def test_each_epoch_is_compared_with_its_own_epochs_of_the_search_on_all_samples(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    run = make_run(user, team, cpu_queue, finished=2)
+    run.plan["baseline_epochs"] = [100.0, 300.0, *[300.0] * (run.epochs - 2)]
+    run.epochs_recorded.filter(epoch=1).update(cost_units=50.0)
+    run.epochs_recorded.filter(epoch=2).update(cost_units=300.0)
+    assert [each["cost_share"] for each in points.read(run)] == [0.5, 0.75]
+    del run.plan["baseline_epochs"]  # as plans were before
+    run.baseline_units = 100.0 * run.epochs
+    assert [each["cost_share"] for each in points.read(run)] == [0.5, 1.5]
