@@ -36,9 +36,9 @@ from nasweb.devices import gpu_likely
 from nasweb.pages.health import pending_migrations
 from searchjobs import gpus, machine
 from searchjobs.artefacts import storage
+from searchjobs.liveness import is_answering, silent_after
 from searchjobs.models import Job, Queue, Slot, Worker
 from searchjobs.states import HELD, State
-from searchjobs.workers import silent_after
 
 Level = Literal["ok", "warning", "fault"]
 OLDEST_POSTGRES = 14
@@ -388,7 +388,7 @@ def _no_torch(sentence: str) -> Found:
 
 def _workers() -> Iterator[Found]:
     rows = list(Worker.objects.annotate(silent=Now() - F("seen")))
-    alive = [row for row in rows if row.silent <= silent_after()]
+    alive = [row for row in rows if is_answering(row.silent)]
     if not alive:
         yield (
             "warning",

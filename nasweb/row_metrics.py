@@ -15,9 +15,9 @@ from django.db.models.functions import Now
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from searchjobs.liveness import is_answering
 from searchjobs.models import Artefact, Attempt, Job, Queue, Slot, Worker
 from searchjobs.states import HELD, State
-from searchjobs.workers import silent_after
 
 MIB = 2**20
 #: Of the waiting times of the last hour.
@@ -154,7 +154,7 @@ def _workers() -> list[Metric]:
         "worker_clock_offset_seconds", "Ahead of the database's clock.", "worker"
     )
     rows = list(Worker.objects.annotate(silent=Now() - F("seen")))
-    alive = sum(row.silent <= silent_after() for row in rows)
+    alive = sum(is_answering(row.silent) for row in rows)
     state.add_metric(["alive"], alive)
     state.add_metric(["lost"], len(rows) - alive)
     for row in rows:
@@ -199,7 +199,7 @@ def _slots() -> list[Metric]:
     }
     for row in rows.defer("job__spec", "job__log_tail", "job__progress"):
         counts[row.device, _state_of(row)] += 1
-        if row.device != Queue.Device.GPU or row.silent > silent_after():
+        if row.device != Queue.Device.GPU or not is_answering(row.silent):
             continue
         labels = [row.worker.name, str(row.number), row.device_name, row.gpu_uuid]
         for metric, (_, _, column, factor) in zip(loads, _LOADS, strict=True):
@@ -212,7 +212,7 @@ def _slots() -> list[Metric]:
 
 
 def _state_of(slot: Any) -> str:
-    if slot.silent > silent_after():
+    if not is_answering(slot.silent):
         return "lost"
     if slot.drain_requested or slot.worker.drain_requested:
         return "draining"

@@ -10,7 +10,6 @@ from typing import Any
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.db.models import F, OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Now
 from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.utils import timezone
@@ -28,10 +27,10 @@ from nasweb.forecast import (
     line_of,
 )
 from nasweb.runs.words import duration
+from searchjobs.liveness import answering
 from searchjobs.models import Attempt, AuditEvent, Job, Queue, Run, Slot
 from searchjobs.order import Waiting, device_seconds
 from searchjobs.states import HELD, State
-from searchjobs.workers import silent_after
 
 #: For so long one answer serves all pages of a process.
 SHARED_SECONDS = 3
@@ -89,11 +88,7 @@ def starts_now() -> dict[int, Start]:
     queues = list(Queue.objects.all())
     first = first_waiting()
     rows = _rows([*first])
-    slots = list(
-        Slot.objects.select_related("worker").filter(
-            worker__seen__gte=Now() - silent_after()
-        )
-    )
+    slots = list(Slot.objects.select_related("worker").filter(answering("worker")))
     places = [_place(slot, queues) for slot in slots]
     kinds = {place.kind for place in places}
     known = rates(Run.objects.all(), [row.shape for row in rows]) if rows else {}

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import timedelta
 from functools import cache
 from uuid import UUID
 
 from celery import current_app
 from django.conf import settings
 from django.db import Error, transaction
-from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
+from .liveness import answering
 from .models import Job, Queue, Slot
 
 logger = logging.getLogger(__name__)
@@ -86,11 +85,10 @@ def _idle_workers(name: str, slots: int) -> list[tuple[str, int]]:
     queue = Queue.objects.filter(name=name, paused=False).first()
     if queue is None:
         return []
-    alive = Now() - timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
     rows = (
         Slot.objects.select_related("worker", "job")
         .defer(*(f"job__{column}" for column in Job.LONG))
-        .filter(worker__seen__gt=alive, worker__drain_requested=False)
+        .filter(answering("worker"), worker__drain_requested=False)
     )
     members: dict[str, list[Slot]] = {}
     for slot in rows.order_by("pk"):

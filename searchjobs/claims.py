@@ -1,9 +1,11 @@
 """The claim: which waiting job a slot takes next.
 
 The queue lives in rows (design section 4).  A claim locks the rows of the queues that
-its slot serves, always in the same order, then those of slots, and only then looks at
-what runs and what waits: order and limits are exact, and claims never wait for each
-other in a circle.  A job that somebody is just changing is skipped, not waited for.
+its slot serves, always in the same order, then its worker, then slots, and only then
+looks at what runs and what waits: order and limits are exact.  Whoever else locks
+workers and slots (``workers.register``, ``worker_control.forget``) keeps to this order,
+so nobody waits in a circle.  A job that somebody is just changing is skipped, not
+waited for.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from django.db.models.functions import Now
 
 from . import bell
 from .lifecycle import transition
+from .liveness import answering
 from .models import Attempt, Job, Queue, Slot
 from .order import Waiting, device_seconds, heads, order_key
 from .states import HELD, State
@@ -126,8 +129,11 @@ def _lock_own(slot: Slot) -> Slot | None:
     """
     with connection.cursor() as cursor:
         # Locked first and read then: a row that was waited for is joined to old rows.
+        # The worker too, before the slot: a job that names it shares its row at the
+        # commit, when ``forget`` might have that row and wait for our slot.
         cursor.execute(
             """
+            SELECT FROM searchjobs_worker WHERE id = %(worker)s FOR KEY SHARE;
             SELECT FROM searchjobs_slot WHERE id = %(slot)s FOR NO KEY UPDATE;
             SELECT slot.job_id, slot.drain_requested OR worker.drain_requested,
                    job.worker_id = slot.worker_id AND job.state = ANY(%(held)s)
@@ -136,7 +142,11 @@ def _lock_own(slot: Slot) -> Slot | None:
             LEFT JOIN searchjobs_job job ON job.id = slot.job_id
             WHERE slot.id = %(slot)s
             """,
-            {"slot": slot.pk, "held": [str(state) for state in HELD]},
+            {
+                "worker": slot.worker_id,
+                "slot": slot.pk,
+                "held": [str(state) for state in HELD],
+            },
         )
         found = cursor.fetchone()
     if found is None:
@@ -286,12 +296,11 @@ class _Room:
         others = mine.exclude(pk=own.pk).order_by("pk")
         locked = others.select_for_update(no_key=True, skip_locked=True)
         self.locked = set(locked.values_list("pk", flat=True))
-        alive = Now() - timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
         self.slots = list(
             Slot.objects.select_related("worker", "job")
             .defer(*(f"job__{column}" for column in Job.LONG))
             .filter(
-                Q(worker=own.worker) | Q(worker__seen__gt=alive),
+                Q(worker=own.worker) | answering("worker"),
                 device=own.device,
                 drain_requested=False,
                 worker__drain_requested=False,

@@ -6,15 +6,14 @@ A drained slot finishes what it runs and takes nothing new.
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from . import audit
 from .lifecycle import NotAllowedError
+from .liveness import answering
 from .models import Job, Slot, Worker
 from .permissions import User, require_administrator
 from .queueing import wake_waiting
 from .states import HELD
-from .workers import silent_after
 
 
 def drain(actor: User, row: Worker | Slot) -> bool:
@@ -38,7 +37,8 @@ def undrain(actor: User, row: Worker | Slot) -> bool:
 def forget(actor: User, worker: Worker) -> None:
     """Delete the row of a worker that no longer answers, and its slots.
 
-    One that starts again makes its row anew.
+    One that starts again makes its row anew.  A claim of that worker at this moment
+    comes before, and its job is held then; or after, and finds no slot.
 
     Raises:
         PermissionDenied: the actor is no administrator.
@@ -49,7 +49,7 @@ def forget(actor: User, worker: Worker) -> None:
     row = rows.first()
     if row is None:
         return
-    if rows.filter(seen__gte=Now() - silent_after()).exists():
+    if rows.filter(answering()).exists():
         raise NotAllowedError(
             f"The worker {row} answers: drain it and stop it first, then forget it."
         )

@@ -97,8 +97,8 @@ def register(name: str, offered: Sequence[dict[str, Any]] | None = None) -> Work
         "started": Now(),
         "seen": Now(),
     }
-    # No update_or_create: its lock would wait in a circle with a claim, which holds a
-    # slot and shares the worker's row when it is committed.
+    # No update_or_create: its lock would wait for every claim, which shares the
+    # worker's row.
     if not Worker.objects.filter(name=name).update(**told):
         Worker.objects.get_or_create(name=name, defaults=told)
     worker = Worker.objects.get(name=name)
@@ -111,12 +111,6 @@ def register(name: str, offered: Sequence[dict[str, Any]] | None = None) -> Work
     leftover.exclude(job__state__in=HELD).delete()
     leftover.update(drain_requested=True)
     return worker
-
-
-def silent_after() -> timedelta:
-    """Return for how long a worker may say nothing before it is taken to be gone:
-    as long as its leases last."""
-    return timedelta(seconds=settings.NASWEB_LEASE_SECONDS)
 
 
 def seen(name: str) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from nasweb.runs.words import duration
+from searchjobs.liveness import is_answering
 from searchjobs.models import Attempt, Job, Queue, Slot
 from searchjobs.states import HELD, State
-from searchjobs.workers import silent_after
 
 from .lines import HEAVY
 from .load import Bars, last_hour
@@ -80,8 +80,8 @@ def read() -> list[Slot]:
 
 def answering(slots: Iterable[Slot]) -> list[Slot]:
     """Keep those whose worker answers."""
-    since = timezone.now() - silent_after()
-    return [slot for slot in slots if slot.worker.seen >= since]
+    now = timezone.now()
+    return [slot for slot in slots if is_answering(now - slot.worker.seen)]
 
 
 def rows(slots: list[Slot], teams: Collection[int]) -> list[Row]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Count, Q
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from nasweb import access, summaries
 from searchjobs import benchmark
+from searchjobs.liveness import answering
 from searchjobs.models import Queue, Run, Team, Worker
 from searchjobs.permissions import can_launch
 from searchjobs.states import HELD, TERMINAL, State
-from searchjobs.workers import silent_after
 
 RECENT = 8
 MOST_ACTIVE = 20
@@ -61,5 +60,5 @@ def _now(team: Team | None) -> dict[str, Any]:
         "active": summaries.rows(active[:MOST_ACTIVE]),
         "queues": queues,
         "waiting": sum(queue.waiting for queue in queues),
-        "workers": Worker.objects.filter(seen__gte=Now() - silent_after()).count(),
+        "workers": Worker.objects.filter(answering()).count(),
     }

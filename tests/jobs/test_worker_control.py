@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from time import sleep
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.utils import timezone
 
 from searchjobs import bell, worker_control
+from searchjobs.claims import claim
 from searchjobs.lifecycle import NotAllowedError
 from searchjobs.models import AuditEvent, Job, Slot, Worker
 from searchjobs.states import State
@@ -96,6 +104,60 @@ def test_a_worker_that_holds_a_job_is_not_forgotten(
         worker_control.forget(admin_user, slot.worker)
     assert Worker.objects.exists()
     assert not AuditEvent.objects.filter(verb="forget").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_is_forgotten_or_its_slot_has_a_job_if_both_happen_at_once(
+    launched: Launch, admin_user: User
+) -> None:
+    rounds, chance = 60, random.Random(0)
+    jobs = launched(seeds=tuple(range(1, rounds + 1)))
+    claimed = 0
+    for _ in range(rounds):
+        slot = make_slot("waking@here")
+        grow_silent(slot.worker)
+        refused, taken = at_once(
+            chance.uniform(0.0, 0.01),
+            lambda slot=slot: refuses_to_forget(admin_user, slot.worker),
+            lambda slot=slot: claim(slot),
+        )
+        assert refused == (taken is not None), "one of them came first"
+        assert Worker.objects.exists() == refused
+        if taken is not None:
+            claimed += 1
+            job = Job.objects.get(pk=taken.job_id)
+            assert (job.state, job.worker_id) == (State.STARTING, slot.worker_id)
+            Job.objects.filter(pk=job.pk).update(state=State.CANCELLED, worker=None)
+            worker_control.forget(admin_user, slot.worker)
+    left = Job.objects.filter(pk__in=[job.pk for job in jobs], state=State.QUEUED)
+    assert left.count() == rounds - claimed
+    assert 0 < claimed < rounds, "neither always came first"
+
+
+def refuses_to_forget(actor: User, worker: Worker) -> bool:
+    try:
+        worker_control.forget(actor, worker)
+    except NotAllowedError:
+        return True
+    return False
+
+
+def at_once(head_start: float, *acts: Callable[[], Any]) -> list[Any]:
+    """Do each in a thread and a session of its own; the first, and then the others
+    after a head start in seconds."""
+    begin = threading.Barrier(len(acts))
+
+    def do(number: int) -> Any:
+        try:
+            begin.wait(10)
+            if number:
+                sleep(head_start)
+            return acts[number]()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return list(threads.map(do, range(len(acts))))
 
 
 def test_nobody_but_an_administrator_acts_on_workers(

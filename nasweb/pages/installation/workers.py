@@ -8,8 +8,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from searchjobs import worker_control
+from searchjobs.liveness import is_answering
 from searchjobs.models import Slot, Worker
-from searchjobs.workers import silent_after
 
 from .answers import act, administrators_only
 
@@ -18,9 +18,9 @@ from .answers import act, administrators_only
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """All workers with their slots and what these run."""
-    answering = timezone.now() - silent_after()
+    now = timezone.now()
     found = Worker.objects.prefetch_related("slots__job__run__experiment")
-    workers = [(worker, worker.seen >= answering) for worker in found]
+    workers = [(worker, is_answering(now - worker.seen)) for worker in found]
     return render(request, "installation/workers.html", {"workers": workers})
 
 

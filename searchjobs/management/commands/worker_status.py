@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand
 from django.db.models import Count, Prefetch, Q
 from django.utils import timezone
 
+from searchjobs.liveness import is_answering
 from searchjobs.models import Job, Queue, Worker
 from searchjobs.states import HELD, State
-from searchjobs.workers import silent_after
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         workers = Worker.objects.prefetch_related(held, "slots")
         for worker in workers:
             age = now - worker.seen
-            health = "silent" if age > silent_after() else "alive"
+            health = "alive" if is_answering(age) else "silent"
             if worker.drain_requested:
                 health += ", draining"
             queues = ", ".join(worker.only_queues) or "all that fit"
