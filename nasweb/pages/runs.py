@@ -16,25 +16,24 @@ from django.http import (
     JsonResponse,
 )
 from django.shortcuts import redirect, render
-from django.urls import path, reverse
+from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from nasweb import access
 from nasweb.figures.theme import operation_style, thin
 from nasweb.live import epoch_number
 from nasweb.pages import outlook
+from nasweb.pages.run_tabs import render_plain_tab, render_tab
 from nasweb.runs import found as architectures
 from nasweb.runs import points as rows
 from nasweb.runs import table_search
 from nasweb.runs.charts import (
     Setting,
     charts,
-    dataset_label,
     epoch_messages,
     marks,
     method_charts,
     setting_of,
-    tiles_of,
 )
 from nasweb.runs.files import attachment, groups
 from nasweb.runs.spec_view import ordered, sections
@@ -42,24 +41,15 @@ from nasweb.runs.status import status
 from nasweb.runs.words import compact, per_cent
 from searchjobs import benchmark, lifecycle
 from searchjobs.artefacts import StorageAwayError
-from searchjobs.engine.contracts import methods, selections
+from searchjobs.engine.contracts import selections
 from searchjobs.models import Job, Run
-from searchjobs.permissions import can_act, require_act
+from searchjobs.permissions import require_act
 from searchjobs.restart import UNCONFIRMED
 from searchjobs.restart import restart as start_again
-from searchjobs.states import HELD, TERMINAL, State
 
 MOST_EPOCHS = 200
 """Epochs that one answer of the polling fallback holds."""
 
-TABS = {
-    "detail": "Live",
-    "architecture": "Architecture",
-    "log": "Log",
-    "files": "Files",
-    "spec": "Spec",
-    "environment": "Environment",
-}
 _IN_HISTORY = (
     "epoch",
     "strengths",
@@ -90,7 +80,7 @@ def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "selection_note": _selection_note(run),
         **_found_context(run, setting, points),
     }
-    return _tab(
+    return render_tab(
         request, run, setting, points[-1] if points else None, "detail", context
     )
 
@@ -141,7 +131,7 @@ def _table_search(
         "top": table_search.top_rows(rows.space_name(run), last),
         "datasets": list(benchmark.DATASETS.values()),
     }
-    return _tab(request, run, setting, last, "detail", context, "table_search")
+    return render_tab(request, run, setting, last, "detail", context, "table_search")
 
 
 @require_safe
@@ -164,7 +154,7 @@ def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "changes": _changes(points),
         **_found_context(run, setting, points),
     }
-    return _tab(request, run, setting, last, "architecture", context)
+    return render_tab(request, run, setting, last, "architecture", context)
 
 
 @require_safe
@@ -172,14 +162,14 @@ def log(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The last lines that the search wrote, and its attempts."""
     run = access.run_or_404(request, uuid)
     context = {"attempts": run.job.attempts.all()}
-    return _plain_tab(request, run, "log", context)
+    return render_plain_tab(request, run, "log", context)
 
 
 @require_safe
 def files(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What the run has left in the shared storage, to be taken away."""
     run = access.run_or_404(request, uuid)
-    return _plain_tab(request, run, "files", {"groups": groups(run)})
+    return render_plain_tab(request, run, "files", {"groups": groups(run)})
 
 
 @require_safe
@@ -210,7 +200,7 @@ def spec(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "sections": sections(complete),
         "yaml": yaml.safe_dump(complete, sort_keys=False),
     }
-    return _plain_tab(request, run, "spec", context)
+    return render_plain_tab(request, run, "spec", context)
 
 
 @require_safe
@@ -218,7 +208,7 @@ def environment(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Where and with what the search ran."""
     run = access.run_or_404(request, uuid)
     context = {"environment": sorted(run.job.environment.items())}
-    return _plain_tab(request, run, "environment", context)
+    return render_plain_tab(request, run, "environment", context)
 
 
 @require_safe
@@ -268,66 +258,6 @@ def restart(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return redirect("runs:detail", uuid=uuid)
 
 
-def _plain_tab(
-    request: HttpRequest, run: Run, tab: str, context: dict[str, Any]
-) -> HttpResponse:
-    """Render a tab without charts; the tiles need the newest epoch only."""
-    newest = rows.read(run, run.epoch - 1) if run.epoch else []
-    point = newest[-1] if newest else None
-    return _tab(request, run, setting_of(run), point, tab, context)
-
-
-def _tab(
-    request: HttpRequest,
-    run: Run,
-    setting: Setting,
-    point: rows.Point | None,
-    tab: str,
-    context: dict[str, Any],
-    template: str = "",
-) -> HttpResponse:
-    """Render a tab under the head that all tabs share; ``template`` if it is not that
-    of its name."""
-    state = status(run)
-    context |= {
-        "run": run,
-        "status": state,
-        "outlook": outlook.outlook(run),
-        "tiles": tiles_of(run, setting, point),
-        "tabs": [
-            {
-                "href": reverse(f"runs:{name}", args=[run.uuid]),
-                "label": label,
-                "current": name == tab,
-            }
-            for name, label in TABS.items()
-        ],
-        "subtitle": _subtitle(run),
-        "setting": setting,
-        "table_dataset": benchmark.DATASETS[setting.dataset],
-        "may_act": can_act(request.user, run.job),
-        "ACTIVE": " ".join(sorted({*HELD, State.QUEUED, State.PAUSED})),
-        "ENDED_EARLY": " ".join(sorted(TERMINAL - {State.SUCCEEDED})),
-        "point": point,
-        "page_data": {
-            "stream": reverse("live:run", args=[run.uuid]),
-            "epochs": reverse("runs:epochs", args=[run.uuid]),
-            "after": point["epoch"] if point else 0,
-            "terminal": state["terminal"],
-            "waiting": state["waiting"],
-            "found": state["found"],
-            "operations": {
-                name: vars(operation_style(name, place))
-                for place, name in enumerate(setting.operations)
-            },
-            "columns": list(setting.operations),
-            "word": "point" if setting.plan.get("table") else "epoch",
-            "stage": (point or {}).get("method", {}).get("stage"),
-        },
-    }
-    return render(request, f"runs/{template or tab}.html", context)
-
-
 def _history(setting: Setting, points: list[rows.Point]) -> list[dict[str, Any]]:
     """Return what the epoch slider shows of each epoch."""
     return [
@@ -342,28 +272,6 @@ def _history(setting: Setting, points: list[rows.Point]) -> list[dict[str, Any]]
         }
         for each in thin(points)
     ]
-
-
-def _subtitle(run: Run) -> str:
-    """Say what was searched, on what, with which samples."""
-    given = run.job.spec
-    if table := (run.plan or {}).get("table"):
-        return (
-            f"{methods.get(given['method']['name']).label} · benchmark table, "
-            f"{benchmark.DATASETS[table['dataset']]} · {table['repeats']:,} repeats · "
-            f"{table['budget']:,.0f} simulated seconds each · nothing is trained"
-        )
-    sizes = (run.plan or {}).get("sizes", {})
-    parts = [
-        methods.get(given["method"]["name"]).label,
-        selections.get(given["selection"]["name"]).label,
-        dataset_label(given["dataset"]["name"]),
-    ]
-    if sizes:
-        parts.append(
-            " and ".join(f"{name} {n:,}" for name, n in sizes.items()) + " images"
-        )
-    return " · ".join(parts)
 
 
 def _selection_note(run: Run) -> str:

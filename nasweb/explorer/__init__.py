@@ -1,0 +1,1 @@
+"""What a search did to its samples: events, sets, images, and why."""

@@ -1,0 +1,110 @@
+"""How far two runs kept the same samples, and what chance alone would give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .sets import Ids
+
+
+@dataclass(frozen=True)
+class Common:
+    """Two subsets of two sets.
+
+    Attributes:
+        first, second: samples of either.
+        common: samples of both.
+        expected: mean of ``common`` if each run had drawn as many samples by chance
+            from what it began with.
+        deviation: its standard deviation; None if the two began with different sets.
+    """
+
+    first: int
+    second: int
+    common: int
+    expected: float
+    deviation: float | None
+
+    @property
+    def jaccard(self) -> float | None:
+        """|A and B| / |A or B|; None of two empty sets."""
+        union = self.first + self.second - self.common
+        return self.common / union if union else None
+
+    @property
+    def jaccard_expected(self) -> float | None:
+        """The Jaccard index at the expected overlap."""
+        union = self.first + self.second - self.expected
+        return self.expected / union if union else None
+
+    @property
+    def surprise(self) -> float | None:
+        """How many standard deviations more samples are common than by chance."""
+        if not self.deviation:
+            return None
+        return (self.common - self.expected) / self.deviation
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The overlap of two sets: of all classes together, and class by class."""
+
+    total: Common
+    classes: list[Common]
+
+
+def overlap(
+    kept: tuple[Ids, Ids],
+    started: tuple[Ids, Ids],
+    labels: NDArray[np.integer],
+    classes: int,
+) -> Overlap:
+    """Compare what two runs kept of a set.
+
+    Chance draws, for each run and class, as many samples as the run kept of the class,
+    evenly from those with which the run began (a hypergeometric overlap); the total is
+    the sum over the classes.  So a run that kept the same classes, but not the same
+    samples of them, stands at chance.
+
+    Args:
+        kept: ids of either run that are in the set, each without repetition.
+        started: ids with which either began; they contain those kept.
+        labels: class of every image, (images,).
+        classes: M.
+    """
+    first, second = (_count(ids, labels, classes) for ids in kept)
+    at_first, at_second = (_count(ids, labels, classes) for ids in started)
+    common = _count(np.intersect1d(*kept, assume_unique=True), labels, classes)
+    shared = _count(np.intersect1d(*started, assume_unique=True), labels, classes)
+    same = len(started[0]) == len(started[1]) == int(shared.sum())
+    of_first = first / np.maximum(at_first, 1)
+    of_second = second / np.maximum(at_second, 1)
+    expected = shared * of_first * of_second
+    # hypergeometric: a of N marked, b drawn without replacement
+    variance = expected * (1 - of_first) * (at_first - second)
+    variance = variance / np.maximum(at_first - 1, 1)
+    found = [
+        Common(
+            int(first[label]),
+            int(second[label]),
+            int(common[label]),
+            float(expected[label]),
+            float(np.sqrt(variance[label])) if same else None,
+        )
+        for label in range(classes)
+    ]
+    total = Common(
+        int(first.sum()),
+        int(second.sum()),
+        int(common.sum()),
+        float(expected.sum()),
+        float(np.sqrt(variance.sum())) if same else None,
+    )
+    return Overlap(total, found)
+
+
+def _count(ids: Ids, labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    return np.bincount(labels[ids], minlength=classes).astype(np.int64)

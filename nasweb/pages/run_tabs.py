@@ -1,0 +1,111 @@
+"""The head that all tabs of a run share, and the tabs themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from nasweb.figures.theme import operation_style
+from nasweb.pages import outlook
+from nasweb.runs import points as rows
+from nasweb.runs.charts import Setting, dataset_label, setting_of, tiles_of
+from nasweb.runs.status import status
+from searchjobs import benchmark
+from searchjobs.engine.contracts import methods, selections
+from searchjobs.models import Run
+from searchjobs.permissions import can_act
+from searchjobs.states import HELD, TERMINAL, State
+
+TABS = {
+    "detail": "Live",
+    "architecture": "Architecture",
+    "log": "Log",
+    "files": "Files",
+    "spec": "Spec",
+    "environment": "Environment",
+}
+
+
+def render_plain_tab(
+    request: HttpRequest, run: Run, tab: str, context: dict[str, Any]
+) -> HttpResponse:
+    """Render a tab without charts; the tiles need the newest epoch only."""
+    newest = rows.read(run, run.epoch - 1) if run.epoch else []
+    point = newest[-1] if newest else None
+    return render_tab(request, run, setting_of(run), point, tab, context)
+
+
+def render_tab(
+    request: HttpRequest,
+    run: Run,
+    setting: Setting,
+    point: rows.Point | None,
+    tab: str,
+    context: dict[str, Any],
+    template: str = "",
+) -> HttpResponse:
+    """Render a tab under the head that all tabs share; ``template`` if it is not that
+    of its name."""
+    state = status(run)
+    context |= {
+        "run": run,
+        "status": state,
+        "outlook": outlook.outlook(run),
+        "tiles": tiles_of(run, setting, point),
+        "tabs": [
+            {
+                "href": reverse(f"runs:{name}", args=[run.uuid]),
+                "label": label,
+                "current": name == tab,
+            }
+            for name, label in TABS.items()
+        ],
+        "subtitle": _subtitle(run),
+        "setting": setting,
+        "table_dataset": benchmark.DATASETS[setting.dataset],
+        "may_act": can_act(request.user, run.job),
+        "ACTIVE": " ".join(sorted({*HELD, State.QUEUED, State.PAUSED})),
+        "ENDED_EARLY": " ".join(sorted(TERMINAL - {State.SUCCEEDED})),
+        "point": point,
+        "page_data": {
+            "stream": reverse("live:run", args=[run.uuid]),
+            "epochs": reverse("runs:epochs", args=[run.uuid]),
+            "after": point["epoch"] if point else 0,
+            "terminal": state["terminal"],
+            "waiting": state["waiting"],
+            "found": state["found"],
+            "operations": {
+                name: vars(operation_style(name, place))
+                for place, name in enumerate(setting.operations)
+            },
+            "columns": list(setting.operations),
+            "word": "point" if setting.plan.get("table") else "epoch",
+            "stage": (point or {}).get("method", {}).get("stage"),
+        },
+    }
+    return render(request, f"runs/{template or tab}.html", context)
+
+
+def _subtitle(run: Run) -> str:
+    """Say what was searched, on what, with which samples."""
+    given = run.job.spec
+    if table := (run.plan or {}).get("table"):
+        return (
+            f"{methods.get(given['method']['name']).label} · benchmark table, "
+            f"{benchmark.DATASETS[table['dataset']]} · {table['repeats']:,} repeats · "
+            f"{table['budget']:,.0f} simulated seconds each · nothing is trained"
+        )
+    sizes = (run.plan or {}).get("sizes", {})
+    parts = [
+        methods.get(given["method"]["name"]).label,
+        selections.get(given["selection"]["name"]).label,
+        dataset_label(given["dataset"]["name"]),
+    ]
+    if sizes:
+        parts.append(
+            " and ".join(f"{name} {n:,}" for name, n in sizes.items()) + " images"
+        )
+    return " · ".join(parts)
