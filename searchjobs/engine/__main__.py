@@ -1,14 +1,15 @@
 """The engine on the command line.
 
-    python -m searchjobs.engine run  SPEC.yaml --out DIR [--resume]
-    python -m searchjobs.engine plan SPEC.yaml [--json]
-    python -m searchjobs.engine list [--json] [--recipes]
+    python -m searchjobs.engine run   SPEC.yaml --out DIR [--resume]
+    python -m searchjobs.engine proxy SPEC.yaml --out DIR [--resume]
+    python -m searchjobs.engine plan  SPEC.yaml [--json]
+    python -m searchjobs.engine list  [--json] [--recipes]
 
-``run`` writes its events, a line of JSON each, to DIR/events.jsonl and to standard
-output, and a log for people to standard error.  It ends with 0, with 2 if the spec or
-the data set is at fault, with 3 if the disk is full, with 1 on any other failure, and
-with 143 when it is told to stop (SIGTERM): what the last checkpoint holds is kept, and
-``--resume`` goes on from there.
+``run``, like every kind of work (see ``kinds``), writes its events, a line of JSON
+each, to DIR/events.jsonl and to standard output, and a log for people to standard
+error.  It ends with 0, with 2 if the spec or the data set is at fault, with 3 if the
+disk is full, with 1 on any other failure, and with 143 when it is told to stop
+(SIGTERM): what the last checkpoint holds is kept, and ``--resume`` goes on from there.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .faults import FAULT, NO_SPACE, OK, WRONG_INPUT
+from .kinds import KINDS, Kind
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,14 +40,21 @@ def _parser() -> argparse.ArgumentParser:
         description="Neural architecture search from the command line.",
     )
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", help="run a search")
-    run.add_argument("spec", type=Path, help="spec as YAML; - reads standard input")
-    run.add_argument("--out", type=Path, required=True, help="folder for its files")
-    run.add_argument(
-        "--resume", action="store_true", help="go on from the newest checkpoint in OUT"
-    )
-    run.add_argument("--seed", help="instead of the seed in the spec")
-    run.set_defaults(command=_run)
+    for kind in KINDS.values():
+        work = commands.add_parser(kind.command, help=kind.help)
+        work.add_argument(
+            "spec", type=Path, help="spec as YAML; - reads standard input"
+        )
+        work.add_argument(
+            "--out", type=Path, required=True, help="folder for its files"
+        )
+        work.add_argument(
+            "--resume",
+            action="store_true",
+            help="go on from the newest checkpoint in OUT",
+        )
+        work.add_argument("--seed", help="instead of the seed in the spec")
+        work.set_defaults(command=_run, kind=kind)
     plan = commands.add_parser("plan", help="say what a search would do")
     plan.add_argument("spec", type=Path, help="spec as YAML; - reads standard input")
     plan.add_argument("--json", action="store_true", help="as one JSON object")
@@ -104,15 +113,16 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         text = _text(options.spec)
-        devices = launcher.devices_asked(text)
+        work: Kind = options.kind
+        devices = launcher.devices_asked(text) if work.command == "run" else 1
         if devices > 1 and not launcher.is_one_of_several():
             launcher.run_several(text, _again(options), devices)
             return OK
-        spec = _read(text, options.seed)
+        spec = work.read(text, options.seed)
         if leads:
             _prepare(out, spec.to_yaml(), options.resume)
             log = EventLog(out)
-        for event in _events(spec, out, options.resume):
+        for event in work.events(spec, out, options.resume):
             if leads:
                 tell(event)
         _leave_the_others()
@@ -169,18 +179,6 @@ def _leave_the_others() -> None:
     leave()
 
 
-def _events(spec: Any, out: Path, resume: bool) -> Iterator[Any]:
-    from .contracts import TableMethod, methods
-
-    if issubclass(methods.get(spec.method.name), TableMethod):
-        from .table_search import search_table
-
-        return search_table(spec, out, resume=resume)
-    from .search import search
-
-    return search(spec, out, resume=resume)
-
-
 def _stop(signal_number: int, _frame: object) -> None:
     sys.exit(128 + signal_number)
 
@@ -196,12 +194,6 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _read(text: str, seed: str | None = None) -> Any:
-    from .validation import load_yaml
-
-    return load_yaml(text, seed=seed)
-
-
 def _prepare(out: Path, spec: str, resume: bool) -> None:
     from .checkpoint import newest_first
     from .files import write_whole
@@ -212,7 +204,7 @@ def _prepare(out: Path, spec: str, resume: bool) -> None:
             [
                 Problem(
                     "",
-                    f"{out} already holds a search. Add --resume to go on with it, or "
+                    f"{out} already holds such work. Add --resume to go on with it, or "
                     "name an empty folder.",
                 )
             ]
@@ -224,9 +216,10 @@ def _prepare(out: Path, spec: str, resume: bool) -> None:
 def _plan(options: argparse.Namespace) -> int:
     from .plan import plan
     from .problems import SpecError
+    from .validation import load_yaml
 
     try:
-        found = plan(_read(_text(options.spec)))
+        found = plan(load_yaml(_text(options.spec)))
     except SpecError as error:
         sys.stderr.write(f"{error}\n")
         return WRONG_INPUT

@@ -19,6 +19,7 @@ from .data.split import split
 from .parallel import join, local_device, require_devices
 from .plan import data_problems
 from .problems import Problem, SpecError
+from .sections import Compute
 from .seeding import Streams
 from .spec import SearchSpec
 
@@ -30,7 +31,7 @@ def compose(spec: SearchSpec) -> Search:
     """
     method = methods.get(spec.method.name)
     assert issubclass(method, Method), "a search on a table: see table_search"
-    device = device_of(spec)
+    device = device_of(spec.compute)
     if spec.compute.threads:
         torch.set_num_threads(spec.compute.threads)
     problems = data_problems(spec)
@@ -64,10 +65,10 @@ def compose(spec: SearchSpec) -> Search:
     return search
 
 
-def device_of(spec: SearchSpec) -> torch.device:
-    """Return the device that the spec asks for, this process's own if there are
+def device_of(compute: Compute) -> torch.device:
+    """Return the device that a spec asks for, this process's own if there are
     several, or say that it is not there."""
-    wanted = spec.compute.device
+    wanted = compute.device
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
         raise SpecError(
@@ -79,8 +80,8 @@ def device_of(spec: SearchSpec) -> torch.device:
                 )
             ]
         )
-    require_devices(spec.compute)
-    return local_device(spec.compute)
+    require_devices(compute)
+    return local_device(compute)
 
 
 def _sets(

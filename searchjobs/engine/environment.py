@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -81,3 +82,9 @@ def _processor() -> str:
         return platform.processor() or "unknown"
     name = next((line for line in lines if line.startswith("model name")), "")
     return name.partition(":")[2].strip() or platform.machine()
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has held so far, in bytes."""
+    # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

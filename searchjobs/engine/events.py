@@ -53,6 +53,7 @@ class Plan(BaseModel):
             derivation included.
         baseline_units: the same search on all samples.
         baseline_epochs: what each epoch of that search costs.
+        preparation_units: what the selection adds to it before the first epoch.
         derivation_units: what the derivation adds to ``cost_units``.
         derivation_at_most: True if it may add less than that.
         table: of a search on a benchmark table; its epochs are points of the budget.
@@ -67,6 +68,7 @@ class Plan(BaseModel):
     cost_units: float
     baseline_units: float
     baseline_epochs: list[float] = Field(default_factory=list)
+    preparation_units: float = 0.0
     derivation_units: float = 0.0
     derivation_at_most: bool = False
     table: TablePlan | None = None
@@ -312,6 +314,37 @@ class Finished(_Event):
     seconds_evaluation: float
 
 
+class JobStarted(_Event):
+    """A job that is no search is about to begin (also after every resume)."""
+
+    type: Literal["job_started"] = "job_started"
+    classes: list[str]
+    data_fingerprint: str
+    environment: dict[str, str]
+
+
+class SubsetSet(BaseModel):
+    """What stays of T or V; ``balance`` is b of BDP Eq. 5."""
+
+    before: int
+    after: int
+    class_counts_before: list[int]
+    class_counts_after: list[int]
+    balance_before: float
+    balance_after: float
+
+
+class SubsetMade(_Event):
+    """The samples of a subset are chosen, and written to ``artefact``."""
+
+    type: Literal["subset_made"] = "subset_made"
+    sets: dict[SetName, SubsetSet]
+    artefact: str = Field(description="npz in DIR, see subset.py")
+    cost_units: float
+    seconds: float
+    peak_memory: int | None = Field(None, description="bytes, of the process")
+
+
 class Failed(_Event):
     """The search cannot go on; ``sentence`` says what happened and what to do."""
 
@@ -328,6 +361,8 @@ Event = (
     | Checkpointed
     | StopSuggested
     | Finished
+    | JobStarted
+    | SubsetMade
     | Failed
 )
 _adapter: TypeAdapter[Event] = TypeAdapter(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 
 def data_root() -> Path:
@@ -30,3 +31,23 @@ def table_path(space: str) -> Path:
 #: Asked to bring the table of a space up to date before anybody looks for its file.
 #: Where there is a database, ``searchjobs.table_file`` puts a function here.
 table_providers: list[Callable[[str], None]] = []
+
+
+def subset_path(subset: str) -> Path:
+    """Return the file of a subset: named by its path, or by its id on a site."""
+    if subset_id(subset) is None:
+        return Path(subset).expanduser()
+    return data_root() / "subsets" / f"{subset}.npz"
+
+
+def subset_id(subset: str) -> UUID | None:
+    """Return the id if a subset is named by one, as sites do."""
+    try:
+        found = UUID(subset)
+    except ValueError:
+        return None
+    return found if str(found) == subset else None
+
+
+#: Asked to bring the file of a subset that is named by its id.
+subset_providers: list[Callable[[UUID], None]] = []

@@ -68,6 +68,8 @@ def search(
     _require_agreement(run)
     probe = Probe(run)
     yield _started(run)
+    if state is None:
+        yield from _prepare(run, out, totals)
     first = spec.training.epochs if jury.decision.stop else run.epoch
     for epoch in range(first + 1, spec.training.epochs + 1):
         yield from train(run, epoch, totals)
@@ -118,6 +120,18 @@ def search(
         seconds_search=totals.seconds_search,
         seconds_evaluation=totals.seconds_evaluation,
     )
+
+
+def _prepare(run: Search, out: Path | None, totals: Totals) -> Iterator[Event]:
+    """Let the selection choose before the first epoch; its cost is the search's."""
+    begun = time.perf_counter()
+    for event in run.selection.prepare():
+        if isinstance(event, SamplesPruned):
+            _write_artefact(run, out, event.artefact)
+        yield event
+    _require_agreement(run)
+    totals.cost_units += run.selection.preparation_units
+    totals.seconds_search += time.perf_counter() - begun
 
 
 class _Stopwatch:

@@ -6,14 +6,16 @@ from .events import (
     EpochFinished,
     Event,
     Finished,
+    JobStarted,
     RepeatsReport,
     SamplesPruned,
     Spread,
     Started,
     StopSuggested,
+    SubsetMade,
 )
 
-ENDS = {"low": "lowest VoE", "high": "highest VoE", "random": "by chance"}
+ENDS = {"low": "lowest {}", "high": "highest {}", "random": "by chance"}
 
 
 def log_line(event: Event) -> str | None:
@@ -21,8 +23,12 @@ def log_line(event: Event) -> str | None:
     match event:
         case Started():
             return _started(event)
+        case JobStarted():
+            return f"started on {event.environment['device']}"
         case SamplesPruned():
             return _pruned(event)
+        case SubsetMade():
+            return _subset(event)
         case EpochFinished():
             return _epoch(event)
         case StopSuggested():
@@ -59,12 +65,21 @@ def _started(event: Started) -> str:
 def _pruned(event: SamplesPruned) -> str:
     if event.removed == 0:
         return f"epoch {event.epoch}: nothing pruned from {event.set}: {event.reason}"
+    end = ENDS.get(event.criterion, event.criterion).format(event.score)
     limit = f", b {event.balance:.3f}, N {event.limit:.2f}" if event.limit else ""
     return (
         f"epoch {event.epoch}: {event.removed:,} of {event.before:,} pruned from "
-        f"{event.set} ({ENDS.get(event.criterion, event.criterion)}), "
+        f"{event.set} ({end}), "
         f"{event.requested:,} asked for{limit}"
     )
+
+
+def _subset(event: SubsetMade) -> str:
+    sets = ", ".join(
+        f"{name} {found.after:,} of {found.before:,}"
+        for name, found in event.sets.items()
+    )
+    return f"finished: {sets} samples stay; {event.seconds:.0f} s"
 
 
 def _epoch(event: EpochFinished) -> str:

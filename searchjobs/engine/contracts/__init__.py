@@ -19,6 +19,7 @@ from .reading import (
     StoppingOptions,
     StoppingRule,
 )
+from .reduction import Pool, Reduction, ReductionOptions, Scores, Scoring, Snapshot
 from .run import Search, fresh_supernet
 from .selection import Selection
 from .space import (
@@ -43,11 +44,17 @@ __all__ = [
     "Method",
     "PlannedCost",
     "PlannedMethod",
+    "Pool",
     "Query",
+    "Reduction",
+    "ReductionOptions",
     "Repeats",
+    "Scores",
+    "Scoring",
     "Search",
     "Selection",
     "SetName",
+    "Snapshot",
     "Space",
     "StepResult",
     "StoppingOptions",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +31,13 @@ class Selection(Part, ABC):
         self.artefacts: dict[str, dict[str, np.ndarray]] = {}
         """Arrays to be kept as npz files, by relative path; an event of
         ``end_epoch`` names the path, and whoever writes the file takes them out."""
+        self.preparation_units = 0.0
+        """Forward-equivalent samples that ``prepare`` has taken."""
+
+    def prepare(self) -> Iterator[Event]:
+        """Choose before the first epoch: yield ``Progress``, and ``SamplesPruned`` of
+        epoch 0.  Not called where a search goes on from a checkpoint."""
+        yield from ()
 
     def epoch_ids(self, name: SetName, generator: torch.Generator) -> Tensor:
         """Return the ids of this epoch in the order of their visit, on the device."""
@@ -54,6 +62,13 @@ class Selection(Part, ABC):
     ) -> dict[SetName, list[int]]:
         """Return the planned set sizes before epoch 1 and after each epoch,
         (epochs + 1) numbers a set; a lower bound where a limit may keep more."""
+
+    @classmethod
+    def preparation_cost(
+        cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
+    ) -> float:
+        """Return the forward-equivalent samples that ``prepare`` will take."""
+        return 0.0
 
     @classmethod
     def lower_bound(cls, options: Options) -> bool:

@@ -21,16 +21,30 @@ def describe(
         removed: bool (n,), which of them go.
     """
     top = max(float(scores.max()), 1e-9)  # all equal to 0: one bin still has a width
-    kept, edges = np.histogram(scores[~removed], bins=BINS, range=(0, top))
-    gone, _ = np.histogram(scores[removed], bins=BINS, range=(0, top))
+    return {
+        **describe_scores(scores, removed, (0, top)),
+        "correlation": spearman(scores, errors),
+        "mean_error_kept": _mean(errors[~removed]),
+        "mean_error_removed": _mean(errors[removed]),
+    }
+
+
+def describe_scores(
+    scores: np.ndarray, removed: np.ndarray, span: tuple[float, float] | None = None
+) -> dict[str, Any]:
+    """Return quantiles and histograms of scores (n,), of which ``removed`` go.
+
+    ``span`` is that of the histogram; None: that of the scores.
+    """
+    low, high = span or (float(scores.min()), float(scores.max()))
+    high = high if high > low else low + 1e-9
+    kept, edges = np.histogram(scores[~removed], bins=BINS, range=(low, high))
+    gone, _ = np.histogram(scores[removed], bins=BINS, range=(low, high))
     return {
         "score_quantiles": np.quantile(scores, QUANTILES).tolist(),
         "histogram_edges": edges.tolist(),
         "histogram_kept": kept.tolist(),
         "histogram_removed": gone.tolist(),
-        "correlation": spearman(scores, errors),
-        "mean_error_kept": _mean(errors[~removed]),
-        "mean_error_removed": _mean(errors[removed]),
     }
 
 
