@@ -314,10 +314,18 @@ def _kind(info: FieldInfo) -> tuple[Kind, tuple[Option, ...]]:
     if kind is bool:
         return "check", ()
     if get_origin(kind) is Literal:
-        values = [Option(str(each), str(each)) for each in get_args(kind)]
+        values = [Option(str(each), _label(info, str(each))) for each in get_args(kind)]
         blank = [Option("", "as it comes")] if optional else []
         return "select", tuple(blank + values)
     return ("number" if kind in {int, float} else "text"), ()
+
+
+def _label(info: FieldInfo, value: str) -> str:
+    """Return how the form writes a value: by its label, else as words."""
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    labels = extra.get("labels")
+    known = labels.get(value) if isinstance(labels, dict) else None
+    return str(known or value.replace("-", " "))
 
 
 def _read(info: FieldInfo, text: str) -> Any:

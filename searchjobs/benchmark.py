@@ -15,14 +15,10 @@ from django.core.cache import cache
 from django.db.models import Count, Max, Min, Q
 
 from searchjobs.engine.contracts import Space, spaces
+from searchjobs.engine.contracts.table import DATASETS as DATASETS
 from searchjobs.models import Architecture, BenchmarkResult
 
 PROTOCOLS = {"200": "200 epochs", "12": "12 epochs"}
-DATASETS = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "imagenet16": "ImageNet16-120",
-}
 _SECONDS = 30
 """How long a page may go on with what the table held a moment ago."""
 

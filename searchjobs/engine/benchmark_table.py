@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contracts import Space, spaces
+from .contracts.table import DATASETS as DATASETS
 from .places import table_path, table_providers
 from .problems import Problem, SpecError
 
@@ -44,11 +45,6 @@ Indices = NDArray[np.int64]
 
 #: Spaces of which there is a table, with the command that imports it.
 IMPORTERS = {"nas-bench-201": "manage.py import_nasbench201 PATH"}
-DATASETS = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "imagenet16": "ImageNet16-120",
-}
 SPLITS = ("valid", "test")
 #: Training images of the protocol behind ``valid``, against half of CIFAR-10; the
 #: benchmark's recorded seconds are in exactly these proportions.

@@ -33,6 +33,7 @@ def criterion_setting() -> Any:
         "magnitude (Eq. 12): the operation's mean strength over all edges; residual "
         "(Eq. 13): the sum of its leads over the other operations. Where strengths "
         "are shares, as after a softmax, both name the same epoch.",
+        labels={"magnitude": "magnitude (Eq. 12)", "residual": "residual (Eq. 13)"},
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import reduce
 from importlib.metadata import entry_points
 from operator import or_
@@ -26,17 +27,24 @@ def setting(
     unit: str = "",
     advanced: bool = True,
     names: str = "",
+    labels: Mapping[str, str] | None = None,
     **limits: Any,
 ) -> Any:
     """A field with all that the form shows of it.
 
     ``names="operations"``: the value is one of the operations of the search space.
+    ``labels``: how pages write a value that is no plain word, such as a recipe's name.
     """
     return Field(
         default,
         title=title,
         description=help,
-        json_schema_extra={"unit": unit, "advanced": advanced, "names": names},
+        json_schema_extra={
+            "unit": unit,
+            "advanced": advanced,
+            "names": names,
+            "labels": dict(labels or {}),
+        },
         **limits,
     )
 

@@ -31,6 +31,10 @@ class Split(Section):
         "random: shuffled once by the split seed (seed 1021 and share 0.5 give the "
         "published CIFAR-10 split of NAS-Bench-201); halves: the first images are T, "
         "the last are V, as in the DARTS code.",
+        labels={
+            "random": "random, by the split seed",
+            "halves": "first and last images (halves)",
+        },
     )
     train_share: float = setting(
         0.5,
@@ -120,6 +124,11 @@ class Training(Section):
         "weights first), smooth (SmoothDARTS family: 100 epochs, plain momentum, "
         "decay 3e-4, alpha first) or gaea (25 epochs of a 50-epoch schedule, C=24, "
         "plain momentum). Results of different recipes are not comparable.",
+        labels={
+            "adl": "NAS-Bench-201 code (adl)",
+            "smooth": "SmoothDARTS family (smooth)",
+            "gaea": "GAEA (gaea)",
+        },
     )
     epochs: int = setting(
         50,
@@ -208,6 +217,11 @@ class Training(Section):
         "cosine stays with the weights; its end is lowered with it, because an end of "
         "0.001 above a start of 3e-4 would let the rate rise.",
         advanced=False,
+        labels={
+            "off": "off",
+            "schedules": "rates and their schedules",
+            "values": "first values only",
+        },
     )
     warmup_epochs: int = setting(
         0,
@@ -232,6 +246,10 @@ class Training(Section):
         "weights-first",
         "Order of steps",
         "Which half-step comes first in a pair; BDP's Algorithm 1 takes alpha first.",
+        labels={
+            "weights-first": "weights first",
+            "architecture-first": "architecture first",
+        },
     )
     policy: Literal["interleave", "train-driven", "zip-min", "zip-max"] = setting(
         "interleave",
@@ -239,6 +257,12 @@ class Training(Section):
         "How T and V of different size share an epoch. interleave: each sample once, "
         "spread evenly; train-driven: as many alpha steps as weight steps, V cycled; "
         "zip-min and zip-max: as many of both as the smaller or larger set has.",
+        labels={
+            "interleave": "interleave",
+            "train-driven": "driven by T (train-driven)",
+            "zip-min": "as the smaller set has (zip-min)",
+            "zip-max": "as the larger set has (zip-max)",
+        },
     )
     cap_architecture_steps: bool = setting(
         False,
@@ -315,13 +339,21 @@ class Compute(Section):
     """Where and how the search is computed; does not change what is computed."""
 
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "Device", "auto: the GPU if the worker has one, else the CPU."
+        "auto",
+        "Device",
+        "auto: the GPU if the worker has one, else the CPU.",
+        labels={"auto": "automatic", "cpu": "CPU", "cuda": "GPU (CUDA)"},
     )
     backend: Literal["eager", "compiled", "graphs"] = setting(
         "eager",
         "Backend",
         "eager: the reference; compiled: torch.compile of the cell, pays back after "
         "some 150 steps; graphs: captured CUDA graphs, GPU only.",
+        labels={
+            "eager": "eager, the reference",
+            "compiled": "compiled (torch.compile)",
+            "graphs": "CUDA graphs",
+        },
     )
     devices: int = setting(
         1,
@@ -337,6 +369,7 @@ class Compute(Section):
         "Of weights, alpha and images. double is several times slower; with it a "
         "search on several devices prunes the very samples that one device prunes, "
         "because rounding no longer decides.",
+        labels={"single": "single, 32 bits", "double": "double, 64 bits"},
     )
     threads: int = setting(
         0, "CPU threads", "0: what the worker slot allows.", ge=0, le=512

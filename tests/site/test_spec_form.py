@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from nasweb import spec_fields, spec_form
 from searchjobs.engine.contracts import methods
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import Recipe, all_recipes
-from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.spec import PARTS, SearchSpec
 from searchjobs.engine.validation import load_yaml, validate
 from tests.misfits import MISFITS
 
@@ -156,6 +159,52 @@ def test_every_setting_of_the_spec_has_one_field_with_label_and_help() -> None:
     fields = every_field(spec_fields.form(values))
     assert sorted(each.name for each in fields) == sorted(values)
     assert all(each.label and each.help for each in fields)
+
+
+#: Values of settings that are short for something, and no words.
+SHORT = frozenset({"adl", "auto", "cpu", "cuda", "gaea", "kl"})
+
+
+def test_selects_show_words_and_send_values() -> None:
+    for field in every_select():
+        for option in field.options:
+            code = option.value in SHORT or re.search(r"[-_0-9]", option.value)
+            assert not code or option.label != option.value, (field.name, option.value)
+    recipe = next(f for f in every_select() if f.name == spec_form.RECIPE)
+    chosen = {option.value: option.label for option in recipe.options}
+    assert list(chosen) == ["adl", "smooth", "gaea"]
+    assert chosen["adl"] == "NAS-Bench-201 code (adl)"
+
+
+def test_the_labels_of_a_setting_are_those_of_its_values() -> None:
+    for path, info in every_setting():
+        extra = info.json_schema_extra
+        labels = extra.get("labels") if isinstance(extra, dict) else None
+        offered = {str(value) for value in get_args(info.annotation)}
+        assert not isinstance(labels, dict) or {*labels} in ({*()}, offered), path
+
+
+def every_select() -> Iterator[spec_fields.Field]:
+    for values in every_form():
+        for field in every_field(spec_fields.form(values)):
+            if field.kind in {"select", "buttons"}:
+                yield field
+
+
+def every_setting() -> Iterator[tuple[str, FieldInfo]]:
+    for values in every_form():
+        yield from spec_form.settings(values)
+
+
+def every_form() -> Iterator[spec_form.Values]:
+    """A form for each part that can be chosen, with all stopping rules in each."""
+    rules = [part.name for part in PARTS["stopping"].all() if part.name != "none"]
+    watched: dict[str, str] = {}
+    for number, rule in enumerate(rules):
+        watched |= spec_form.rule_defaults(number, rule)
+    for section in spec_form.CHOICES:
+        for part in PARTS[section].all():
+            yield spec_form.defaults({f"{section}.name": part.name}) | watched
 
 
 def test_units_are_taken_from_the_spec() -> None:

@@ -20,6 +20,13 @@ from ..seeding import Streams
 from .method import PlannedMethod
 from .space import Space
 
+#: What the images are called that the architectures of a table were trained on.
+DATASETS = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenet16": "ImageNet16-120",
+}
+
 Choices = NDArray[np.int64]
 """Operations (R, E), each as a column of its row."""
 Floats = NDArray[np.float64]
@@ -106,6 +113,7 @@ class TableOptions(Options):
         "On which the table's architectures were trained: its 12-epoch validation "
         "accuracy is what the search sees.",
         advanced=False,
+        labels=DATASETS,
     )
     repeats: int = setting(
         500,

@@ -45,6 +45,7 @@ class BohbOptions(TableOptions):
         "200-epoch accuracy and pay all 200 epochs, as that code does, so only some "
         "six architectures fit into 12,000 s.",
         advanced=False,
+        labels={"nats-bench": "NATS-Bench", "nas-bench-201": "NAS-Bench-201 code"},
     )
     missing: Literal["leave-out", "stand-in"] = setting(
         "leave-out",
@@ -52,6 +53,7 @@ class BohbOptions(TableOptions):
         "leave-out: no such rung; with none but the last, the model proposes and "
         "nothing is halved. stand-in: the accuracy after 12 epochs stands in for it at "
         "the price of the rung, which flatters the method.",
+        labels={"leave-out": "leave out", "stand-in": "stand in: 12 epochs"},
     )
     eta: int = setting(
         3, "Eta", "A rung promotes one of so many, and costs so much less.", ge=2, le=12

@@ -45,6 +45,10 @@ class Darts2ndOptions(Options):
         "difference: as in the paper, from the gradients at weights moved to both "
         "sides, which is far off in the first epochs; exact: by a second backward, a "
         "quarter dearer.",
+        labels={
+            "difference": "central difference",
+            "exact": "exact, by a second backward",
+        },
     )
     epsilon: float = setting(
         0.01,

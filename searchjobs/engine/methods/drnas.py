@@ -54,6 +54,7 @@ class DrNasOptions(AnyOptions):
         "What holds the concentrations near 1: l2 (weight decay of alpha) or kl (KL "
         "divergence from the even Dirichlet distribution, added to the loss of alpha). "
         "The alpha weight decay is the factor of either.",
+        labels={"l2": "weight decay (L2)", "kl": "KL divergence"},
     )
     progressive: bool = setting(
         False,

@@ -89,6 +89,11 @@ class EnasOptions(AnyOptions):
         "an epoch, the last architecture alone moves it on, and the entropy is part of "
         "a reward that has a gradient, so that the step lowers it. nats-bench: the "
         "same, but the epoch's mean moves the baseline.",
+        labels={
+            "off": "off, as in the paper",
+            "nas-bench-201": "NAS-Bench-201 code",
+            "nats-bench": "NATS-Bench code",
+        },
     )
 
 

@@ -51,6 +51,10 @@ class SdartsOptions(AnyOptions):
         "random (SDARTS-RS) costs nothing; adversarial (SDARTS-ADV) makes a weight "
         "step about nine times as long.",
         advanced=False,
+        labels={
+            "random": "random (SDARTS-RS)",
+            "adversarial": "adversarial (SDARTS-ADV)",
+        },
     )
     epsilon: float = setting(
         0.3,

@@ -56,6 +56,7 @@ class SnasOptions(AnyOptions):
         "the paper; bilevel: alpha on V, as in the code of DrNAS, whose figures tables "
         "of NAS-Bench-201 quote.",
         advanced=False,
+        labels={"single": "single level", "bilevel": "bilevel"},
     )
     temperature: float | None = setting(
         None,

@@ -73,6 +73,13 @@ class PruningOptions(AnyOptions):
             "variance from T and the highest from V. random removes as many by "
             "chance, under the same class limit: the control for any claim.",
             advanced=False,
+            labels={
+                "low-high": "T lowest, V highest (low-high)",
+                "low-low": "T lowest, V lowest (low-low)",
+                "high-low": "T highest, V lowest (high-low)",
+                "high-high": "T highest, V highest (high-high)",
+                "random": "random, the control",
+            },
         )
     )
     prune_start: int | Literal["learned"] = setting(
@@ -111,6 +118,10 @@ class PruningOptions(AnyOptions):
         "Shares refer to",
         "current: what remains of the set, so it shrinks geometrically; initial: "
         "what the set started with.",
+        labels={
+            "current": "what remains (current)",
+            "initial": "the first size (initial)",
+        },
     )
     voe_mean: Literal["window", "running"] = setting(
         "window",

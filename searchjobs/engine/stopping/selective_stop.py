@@ -42,6 +42,7 @@ class SelectiveStopOptions(StoppingOptions):
         "offline (Algorithm 2, the paper's results): search all epochs, then go back "
         "to the peak; online (Algorithm 1): stop once the peak has stood for as many "
         "epochs as the patience says.",
+        labels={"offline": "offline (Algorithm 2)", "online": "online (Algorithm 1)"},
     )
     criterion: peaks.Criterion = peaks.criterion_setting()
     exclude_none_from_residual: bool = peaks.exclude_none_setting()
