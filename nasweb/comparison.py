@@ -61,8 +61,8 @@ class Step:
 class Member:
     """One run of a comparison, with its steps in order of epochs.
 
-    ``given`` is the last step with the architecture that the run gave: a derivation or
-    a stopping rule may have taken that of another epoch, or one that no epoch held.
+    ``given`` is the last step with what the run gave and cost in all: a derivation or
+    a stopping rule may have taken the architecture of another epoch, or of none.
     None before the run has ended.  ``cell`` is that architecture, else the newest.
     """
 
@@ -184,9 +184,11 @@ def cheapest(groups: Sequence[Group]) -> float | None:
 def at_cost(member: Member, budget: float) -> Step | None:
     """Return the last epoch that a run could pay, with what the run gave if it could
     pay all of it; None if not even the first."""
-    affordable = [step for step in member.steps if step.cost <= budget * (1 + 1e-9)]
-    paid = len(affordable) == len(member.steps)
-    return member.last if paid else affordable[-1] if affordable else None
+    most = budget * (1 + 1e-9)
+    if member.last is not None and member.last.cost <= most:
+        return member.last
+    affordable = [step for step in member.steps if step.cost <= most]
+    return affordable[-1] if affordable else None
 
 
 def summary(group: Group, step_of: Callable[[Member], Step | None]) -> dict[str, Any]:

@@ -65,8 +65,16 @@ def members(runs: Sequence[Run]) -> dict[int, Member]:
         size = sum((run.plan or {}).get("sizes", {}).values())
         table = tables[rows.space_name(run)]
         space = benchmark.space_named(rows.space_name(run))
+        baseline = rows.baselines(run)
         steps = [
-            _step(run, record, space, left.get((run.pk, record.epoch), {}), size, table)
+            _step(
+                record,
+                space,
+                left.get((run.pk, record.epoch), {}),
+                size,
+                table,
+                baseline(record.epoch),
+            )
             for record in sorted(records[run.pk], key=lambda record: record.epoch)
         ]
         if run.plan.get("table"):
@@ -98,14 +106,13 @@ def _means_over_repeats(
 
 
 def _step(
-    run: Run,
     record: EpochRecord,
     space: Space,
     left: Mapping[str, int],
     size: int,
     table: dict[str, Any],
+    baseline: float,
 ) -> Step:
-    baseline = run.baseline_units * record.epoch / run.epochs
     cell = rows.cell(space, record.genotype)
     free = rows.magnitude_share(record.magnitudes, space.parameter_free)
 
@@ -148,18 +155,26 @@ def _member(run: Run, steps: Sequence[Step], table: Mapping[str, Any]) -> Member
 def _given(
     run: Run, steps: Sequence[Step], space: Space, table: Mapping[str, Any]
 ) -> Step | None:
-    """Return the last step with the architecture that the run gave, None if it gave
-    that of the last step or has not ended."""
-    if run.job.state not in TERMINAL or not run.architectures or not run.architecture:
+    """Return the last step with what the run gave in the end: the architecture, and
+    what it cost with its derivation.  None if it has not ended."""
+    if run.job.state not in TERMINAL or run.plan.get("table"):
         return None
-    encoding, last = run.architecture.encoding, steps[-1]
-    if encoding == last.genotype or run.plan.get("table"):
-        return None
+    paid = replace(
+        steps[-1],
+        cost=run.cost_units,
+        cost_share=rows.whole_share(run),
+        seconds=run.seconds_search,
+    )
+    if not run.architectures or not run.architecture:
+        return paid
+    encoding = run.architecture.encoding
+    if encoding == paid.genotype:
+        return paid
     cell = rows.cell(space, encoding)
     taken = run.architectures[0]["epoch"]
     own = {step.genotype: step.inherited for step in steps if step.epoch == taken}
     return replace(
-        last,
+        paid,
         genotype=encoding,
         inherited=own.get(encoding),  # measured of the genotypes of epochs only
         skips=sum(choice[-1] == SKIP for choice in cell),

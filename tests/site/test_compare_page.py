@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from searchjobs.engine.plan import plan
 from searchjobs.models import Queue, Run, Team
 from tests.site.factories import digits_spec, import_table, make_run
 from tests.site.test_run_page import embedded
@@ -182,3 +183,17 @@ def test_the_page_shows_who_collapses(
     free = figures["parameter-free"]["data"][-1]["y"]
     skips = figures["skips"]["data"][-1]["y"]
     assert all(f >= s for f, s in zip(free, skips, strict=True))
+
+
+def test_what_a_run_cost_counts_its_derivation(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    spec = digits_spec(4, derivation={"name": "validated"})
+    run = make_run(user, team, cpu_queue, spec=spec, finished=4, state="succeeded")
+    run.cost_units = plan(spec).cost_units
+    run.save()
+    page = client_for(user).get(URL, {**asked([run]), "format": "json"})
+    (group,) = page.json()["groups"]
+    assert group["last"]["cost"]["mean"] == run.cost_units
+    share = run.cost_units / run.baseline_units
+    assert group["last"]["cost_share"]["mean"] == pytest.approx(share)
