@@ -154,7 +154,20 @@ def suggestions(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def space_name(run: Run) -> str:
     """Return the name of the search space in the run's spec."""
-    return str((run.job.spec.get("space") or {}).get("name", "nas-bench-201"))
+    return space_of(run.job.spec)
+
+
+def space_of(spec: Mapping[str, Any]) -> str:
+    """Return the name of the search space of a stored spec."""
+    return str((spec.get("space") or {}).get("name", "nas-bench-201"))
+
+
+def table_column(spec: Mapping[str, Any]) -> str | None:
+    """Return which data set of the benchmark table a stored spec searches on; None if
+    the table has none of that name."""
+    name = str((spec.get("dataset") or {}).get("name", ""))
+    column = name.replace("-", "").removesuffix("120")  # ImageNet16-120
+    return column if column in benchmark.DATASETS else None
 
 
 def table_values(entry: benchmark.TableEntry) -> dict[str, dict[str, float | None]]:
