@@ -89,7 +89,6 @@ class _Attempt:
     claim: Claim
     stopping: Callable[[], bool]
     log_size: int = -1
-    oom_kills: int = 0
     publisher: Publisher | None = None
     due: dict[str, float] = field(default_factory=dict)
 
@@ -139,6 +138,7 @@ class _Attempt:
                 return early
             self.patience.ask(self._fetch)
             self.patience.ask(self._bring_table)
+            self.shortage = memory.Shortage()
             environment = _environment(self.claim)
             process = engine.start(self.claim.spec, self.folder, environment, lock)
         try:
@@ -205,10 +205,14 @@ class _Attempt:
 
     def _watch(self, process: engine.Engine) -> Verdict:
         found: Verdict | None = None
+        starved: bool | None = None
         while True:
             code = process.poll()  # before reading: nothing comes after the end
             if code is None:
+                self.shortage.look()
                 found = found or self.limits.exceeded()
+            elif starved is None:  # at once: the database may be away for hours
+                starved = self.shortage.has_come()
             try:
                 ordered = self._obey(self._orders())
                 found = found or ordered
@@ -225,7 +229,7 @@ class _Attempt:
             if found is not None and (told_all or found in AT_ONCE):
                 return verdict.SUCCEEDED if self._has_result(found) else found
             if code is not None and told_all:
-                return self._judge(code)
+                return self._judge(code, starved=bool(starved))
             if code is None:
                 time.sleep(TICK_SECONDS)
 
@@ -256,7 +260,6 @@ class _Attempt:
         return Orders()
 
     def _renew(self) -> Orders:
-        self.oom_kills = memory.kills()
         return renew(self.claim.job_id, self.claim.fence)
 
     def _obey(self, orders: Orders) -> Verdict | None:
@@ -277,7 +280,7 @@ class _Attempt:
         """Say whether the engine came to its end before it heard of another one."""
         return self.recorder.finished and found != verdict.CANCELLED
 
-    def _judge(self, code: int) -> Verdict:
+    def _judge(self, code: int, *, starved: bool) -> Verdict:
         """Judge an engine that ended by itself."""
         if self.recorder.finished:
             return verdict.SUCCEEDED
@@ -285,7 +288,7 @@ class _Attempt:
             code,
             self.recorder.failure,
             last_words=runfolder.log_tail(self.folder).rstrip().rpartition("\n")[2],
-            starved=memory.kills() > self.oom_kills,
+            starved=starved,
             full=limits.too_full(self.folder) is not None,
         )
 

@@ -69,7 +69,7 @@ def of_engine(
         code: its exit code, negative for a signal, as ``Popen`` gives it.
         failure: what it told about itself.
         last_words: the last line of its log.
-        starved: the kernel has ended a process for lack of memory meanwhile.
+        starved: the kernel has just ended a process for lack of memory (``memory``).
         full: there is hardly any room left on its disk.
     """
     if code == faults.NO_SPACE or (failure and failure.kind == "disk"):

@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from nasweb.embedded import Server
-from searchjobs import child, lifecycle, limits, queueing, runfolder
+from searchjobs import child, lifecycle, limits, memory, queueing, runfolder
 from searchjobs.engine import checkpoint, eventlog
 from searchjobs.engine.events import parse
 from searchjobs.models import Attempt, Job, Queue, Slot
@@ -80,6 +82,43 @@ def test_a_search_goes_on_while_postgresql_is_away_longer_than_its_lease(
     attempt = job.attempts.get()
     assert attempt.epochs == len(recorded)
     assert attempt.events >= attempt.epochs
+
+
+def test_an_engine_that_the_kernel_ended_is_out_of_memory_though_its_lease_was_renewed(
+    launched: Launch,
+    slot: Slot,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.NASWEB_BEAT_SECONDS = 0
+    nowhere, counter = tmp_path / "nowhere", tmp_path / "vmstat"
+    counter.write_text("oom_kill 7\n")
+    count = partial(memory.kills, nowhere, nowhere, counter)
+    monkeypatch.setattr(memory, "Shortage", partial(memory.Shortage, count))
+    (job,) = launched(epochs=LONG)
+    with supervised(claimed(slot)) as thread:
+        wait_until(lambda: epochs_of(job), seconds=60, what="an epoch")
+        engine = engine_of(job)
+        assert engine is not None
+        # The kernel counts first; the process is gone when its memory is.
+        engine.suspend()
+        counter.write_text("oom_kill 8\n")
+        for _ in range(2):
+            before = lease_of(job)
+            wait_until(lambda: lease_of(job) > before, what="a renewal")  # noqa: B023
+        engine.kill()
+        thread.join(20)
+        assert not thread.is_alive()
+    job.refresh_from_db()
+    assert (job.state, outcome_of(job)) == (State.FAILED, Outcome.MEMORY)
+    assert "ran out of memory" in job.error
+
+
+def lease_of(job: Job) -> datetime:
+    expires = Job.objects.values_list("lease_expires", flat=True).get(pk=job.pk)
+    assert expires is not None
+    return expires
 
 
 @pytest.mark.parametrize(

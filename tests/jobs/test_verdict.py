@@ -110,5 +110,60 @@ def test_kills_for_want_of_memory_are_counted_where_the_kernel_counts(
     assert memory.kills(groups, own, system) == 4
 
 
+class Kernel:
+    """A counter of the kernel in a file, and a clock that goes when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now, self.path = 100.0, folder / "vmstat"
+        self.kill(0)
+
+    def kill(self, total: int) -> None:
+        counter(self.path, f"oom_kill {total}\n")
+
+    def shortage(self) -> memory.Shortage:
+        nowhere = self.path.parent / "nowhere"
+        return memory.Shortage(
+            lambda: memory.kills(nowhere, nowhere, self.path), lambda: self.now
+        )
+
+    def pass_time(self, seconds: float, shortage: memory.Shortage) -> None:
+        """Let time pass as a supervisor sees it: a look at every tick."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 0.2
+            shortage.look()
+
+
+def test_a_kill_for_want_of_memory_is_seen_however_late_the_engine_is_reaped(
+    tmp_path: Path,
+) -> None:
+    kernel = Kernel(tmp_path)
+    shortage = kernel.shortage()
+    kernel.pass_time(300, shortage)
+    assert not shortage.has_come()
+    kernel.kill(1)
+    assert shortage.has_come(), "reaped at once"
+    kernel.pass_time(memory.SPAN_SECONDS - 1, shortage)
+    assert shortage.has_come(), "it took long to give its memory back"
+
+
+def test_a_kill_of_another_process_long_ago_is_no_cause(tmp_path: Path) -> None:
+    kernel = Kernel(tmp_path)
+    kernel.kill(3)
+    shortage = kernel.shortage()
+    assert not shortage.has_come(), "before the engine began"
+    kernel.pass_time(10, shortage)
+    kernel.kill(4)
+    kernel.pass_time(memory.SPAN_SECONDS + 2, shortage)
+    assert not shortage.has_come()
+    kernel.kill(5)
+    kernel.now += 3600
+    assert shortage.has_come(), "nobody looked meanwhile: this process slept"
+    shortage.look()
+    assert shortage.has_come(), "one look is no proof that the engine outlived it"
+    kernel.pass_time(memory.SPAN_SECONDS + 2, shortage)
+    assert not shortage.has_come()
+
+
 def test_the_kernel_of_this_machine_is_understood() -> None:
     assert memory.kills() >= 0
