@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -65,6 +65,15 @@ class SourceOptions(Options):
 
 
 @dataclass(frozen=True)
+class Unreadable:
+    """A file that is left out: its path inside the data set, and why, in a
+    sentence."""
+
+    path: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class Images:
     """All images that a search may use, as stored, on the CPU.
 
@@ -75,6 +84,7 @@ class Images:
         mean, std: per channel, in units of 0 to 1; published constants of the
             source where it has them and the images are unscaled, else measured.
         fingerprint: hash of pixels and labels.
+        unreadable: files that should be images and are not; they have no ids.
     """
 
     pixels: Tensor
@@ -83,6 +93,7 @@ class Images:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fingerprint: str
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,9 @@ class DataError(ValueError):
         return Problem(f"dataset.{self.field}" if self.field else "dataset", str(self))
 
 
+Loading = Generator[int, None, Images]
+
+
 class Source(Part, ABC):
     """One kind of data set."""
 
@@ -129,6 +143,12 @@ class Source(Part, ABC):
     @abstractmethod
     def load(cls, options: Options) -> Images:
         """Read all images; raises ``DataError``."""
+
+    @classmethod
+    def loading(cls, options: Options) -> Loading:
+        """Do as ``load``, and yield on the way how many images are read."""
+        return cls.load(options)
+        yield  # a source that reads all at once has nothing to tell
 
 
 sources: Registry[type[Source]] = Registry("datasets", f"{__package__}.sources")

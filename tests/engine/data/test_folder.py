@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
+from searchjobs.engine.data import decode
+from searchjobs.engine.data.decode import UnreadableError, square
 from searchjobs.engine.data.source import DataError, sources
 
 Folder = sources.get("folder")
@@ -118,24 +120,50 @@ def test_a_photograph_is_turned_upright(tree: Path) -> None:
     assert torch.equal(images.pixels[3], expected)
 
 
-def test_broken_images_are_counted_and_the_first_are_named(tree: Path) -> None:
+def test_broken_images_are_left_out_and_each_is_told(tree: Path) -> None:
     for number in range(7):
-        (tree / "dog" / f"bad{number}.jpg").write_bytes(b"\xff\xd8\xff broken")
+        (tree / "dog" / f"0bad{number}.jpg").write_bytes(b"no image at all")
 
-    with pytest.raises(DataError) as caught:
-        Folder.load(options(tree))
+    images = Folder.load(options(tree, image_size=8))
 
-    sentence = str(caught.value)
-    assert sentence.startswith("7 images cannot be read (bad0.jpg, bad1.jpg, ")
-    assert "bad6" not in sentence
-    assert caught.value.field == "path"
+    assert [each.path for each in images.unreadable] == [
+        f"dog/0bad{number}.jpg" for number in range(7)
+    ]
+    assert {each.sentence for each in images.unreadable} == {
+        "It is not an image of a known format."
+    }
+    assert images.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    expected = torch.from_numpy(picture(0)).permute(2, 0, 1)
+    assert torch.equal(images.pixels[3], expected)
 
 
-def test_an_image_cut_off_in_the_middle_is_refused(tree: Path) -> None:
+def test_the_others_are_as_if_the_broken_ones_were_never_there(tree: Path) -> None:
+    before = Folder.load(options(tree, image_size=8))
+    (tree / "cat" / "1a.png").write_bytes(b"")
+
+    after = Folder.load(options(tree, image_size=8))
+
+    assert torch.equal(after.pixels, before.pixels)
+    assert after.fingerprint == before.fingerprint
+    assert (after.mean, after.std) == (before.mean, before.std)
+
+
+def test_an_image_cut_off_in_the_middle_is_left_out(tree: Path) -> None:
     whole = (tree / "dog" / "0.png").read_bytes()
     (tree / "dog" / "0.png").write_bytes(whole[: len(whole) // 2])
 
-    with pytest.raises(DataError, match=r"One image cannot be read \(0.png\)"):
+    images = Folder.load(options(tree))
+
+    (found,) = images.unreadable
+    assert (found.path, found.sentence) == ("dog/0.png", "It is damaged or cut off.")
+    assert len(images.labels) == 6
+
+
+def test_a_class_of_which_nothing_can_be_read_is_refused(tree: Path) -> None:
+    for file in (tree / "cat").iterdir():
+        file.write_bytes(b"broken")
+
+    with pytest.raises(DataError, match=r"No image of the class 'cat' can be read, as"):
         Folder.load(options(tree))
 
 
@@ -143,8 +171,42 @@ def test_more_than_8_bits_a_channel_are_not_silently_clipped(tree: Path) -> None
     deep = Image.fromarray(np.full((8, 8), 40_000, dtype=np.uint16))
     deep.save(tree / "cat" / "deep.png")
 
-    with pytest.raises(DataError, match=r"deep\.png"):
-        Folder.load(options(tree))
+    (found,) = Folder.load(options(tree)).unreadable
+
+    assert found.path == "cat/deep.png"
+    assert found.sentence == "It has more than 8 bits a channel; save it with 8."
+
+
+def test_the_content_of_a_file_decides_and_not_its_ending(tree: Path) -> None:
+    (tree / "cat" / "0.png").rename(tree / "cat" / "0.jpg")
+    (tree / "cat" / "1.png").write_text(
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1"
+    )
+
+    images = Folder.load(options(tree, image_size=8))
+
+    assert [each.path for each in images.unreadable] == ["cat/1.png"]
+    assert len(images.labels) == 6
+
+
+def test_an_image_of_too_many_pixels_is_known_from_its_header(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a bomb was decoded")
+
+    bomb = Image.new("1", (10_000, 10_000))
+    bomb.save(tree / "cat" / "bomb.png")
+    monkeypatch.setattr(ImageOps, "exif_transpose", never)
+
+    with pytest.raises(UnreadableError, match="10,000 x 10,000 pixels"):
+        square(tree / "cat" / "bomb.png", 8)
+
+
+def test_loading_tells_how_far_it_is(tree: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(decode, "TOLD_EVERY", 3)
+
+    assert list(Folder.loading(options(tree))) == [3, 6, 7]
 
 
 def test_a_folder_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:

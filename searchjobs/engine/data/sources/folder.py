@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from ...registry import Options as AnyOptions
 from ...registry import setting
-from ..prepare import chosen_classes, given_path, prepare, resize, summarise
-from ..source import DataError, Images, Source, SourceOptions, Summary, sources
-
-ENDINGS = (
-    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm"),
+from ..decode import ENDINGS, decode
+from ..prepare import chosen_classes, given_path, prepare, summarise
+from ..source import (
+    DataError,
+    Images,
+    Loading,
+    Source,
+    SourceOptions,
+    Summary,
+    Unreadable,
+    sources,
 )
-DEEP_MODES = ("I", "F")  # more than 8 bits a channel; Pillow would clip them
+
+Files = dict[str, tuple[Path, ...]]
 
 
-class FolderOptions(SourceOptions):
-    name: Literal["folder"] = "folder"
-    path: str = setting(
-        "",
-        "Folder",
-        "Folder with one sub-folder of images a class, on the worker's machine. If "
-        "it holds a folder named train, that one is used.",
-        advanced=False,
-    )
+class SquareOptions(SourceOptions):
+    """What sources of image files offer: images of any shape become squares."""
+
     image_size: int = setting(  # type: ignore[assignment]
         32,
         "Image size",
@@ -43,6 +41,17 @@ class FolderOptions(SourceOptions):
         advanced=False,
         ge=4,
         le=512,
+    )
+
+
+class FolderOptions(SquareOptions):
+    name: Literal["folder"] = "folder"
+    path: str = setting(
+        "",
+        "Folder",
+        "Folder with one sub-folder of images a class, on the worker's machine. If "
+        "it holds a folder named train, that one is used.",
+        advanced=False,
     )
 
 
@@ -58,28 +67,20 @@ class Folder(Source):
     @classmethod
     def look(cls, options: AnyOptions) -> Summary:
         assert isinstance(options, FolderOptions)
-        files = _classes(options)
-        counts = [len(found) for found in files.values()]
-        return summarise(tuple(files), counts, options.image_size, options)
+        return summary_of(classes_in(root_of(options)), options)
 
     @classmethod
     def load(cls, options: AnyOptions) -> Images:
+        return loaded(cls.loading(options))
+
+    @classmethod
+    def loading(cls, options: AnyOptions) -> Loading:
         assert isinstance(options, FolderOptions)
-        files = _classes(options)
-        names = tuple(files)
-        cls.look(options)  # refuses empty classes before anything is decoded
-        paths: list[Path] = []
-        labels: list[int] = []
-        for label in chosen_classes(names, options):
-            chosen = files[names[label]][: options.per_class]
-            paths += chosen
-            labels += [label] * len(chosen)
-        pixels = _decode(paths, options.image_size)
-        return prepare(pixels, torch.tensor(labels), names, options)
+        return load_classes(root_of(options), options)
 
 
-def _classes(options: FolderOptions) -> dict[str, tuple[Path, ...]]:
-    """Return the image files of each class, classes and files sorted by name."""
+def root_of(options: FolderOptions) -> Path:
+    """Return the folder that the options name."""
     root = given_path(options.path, "the folder that holds one sub-folder a class")
     if not root.is_dir():
         raise DataError(
@@ -87,6 +88,69 @@ def _classes(options: FolderOptions) -> dict[str, tuple[Path, ...]]:
             "of images for each class.",
             "path",
         )
+    return root
+
+
+def loaded(loading: Loading) -> Images:
+    """Drive a loading to its end without telling anybody."""
+    while True:
+        try:
+            next(loading)
+        except StopIteration as end:
+            images: Images = end.value
+            return images
+
+
+def summary_of(files: Files, options: SquareOptions) -> Summary:
+    """Return what is left of the classes, from their file names alone."""
+    counts = [len(found) for found in files.values()]
+    return summarise(tuple(files), counts, options.image_size, options)
+
+
+def load_classes(root: Path, options: SquareOptions) -> Loading:
+    """Read the images of a folder of classes; those that are broken are left out and
+    told, and have no id."""
+    files = classes_in(root)
+    names = tuple(files)
+    summary_of(files, options)  # refuses empty classes before anything is decoded
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label in chosen_classes(names, options):
+        chosen = files[names[label]][: options.per_class]
+        paths += chosen
+        labels += [label] * len(chosen)
+    pixels, bad = yield from decode(paths, options.image_size)
+    unreadable = tuple(
+        Unreadable(paths[position].relative_to(root).as_posix(), sentence)
+        for position, sentence in sorted(bad.items())
+    )
+    if unreadable:
+        good = torch.tensor([n for n in range(len(paths)) if n not in bad])
+        _refuse_lost_classes(names, labels, good, unreadable)
+        pixels, kept = pixels[good], torch.tensor(labels)[good]
+    else:
+        kept = torch.tensor(labels)
+    return replace(prepare(pixels, kept, names, options), unreadable=unreadable)
+
+
+def _refuse_lost_classes(
+    names: Sequence[str],
+    labels: Sequence[int],
+    good: Tensor,
+    unreadable: Sequence[Unreadable],
+) -> None:
+    lost = set(labels) - {labels[position] for position in good.tolist()}
+    if lost:
+        raise DataError(
+            f"No image of the class {names[min(lost)]!r} can be read, as "
+            f"{unreadable[0].path}: {unreadable[0].sentence} Replace what is broken, "
+            "or keep only the other classes.",
+            "classes",
+        )
+
+
+def classes_in(root: Path) -> Files:
+    """Return the image files of each class, classes and files sorted by name."""
     try:
         if (root / "train").is_dir():
             root = root / "train"
@@ -123,38 +187,3 @@ def _images(folder: Path, _modified: int) -> tuple[Path, ...]:
             and entry.is_file()
         ]
     return tuple(folder / name for name in sorted(names))
-
-
-def _decode(paths: Sequence[Path], size: int) -> Tensor:
-    """Return the images as uint8 (n, 3, size, size), or name those that are bad."""
-    pixels = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
-
-    def decode(position: int) -> str:
-        try:
-            pixels[position] = _square(paths[position], size)
-        # a broken file makes Pillow raise almost anything
-        except Exception as error:
-            return str(error) or type(error).__name__
-        return ""
-
-    # Pillow and torch let go of the interpreter while they work
-    with ThreadPoolExecutor() as pool:
-        reasons = list(pool.map(decode, range(len(paths))))
-    bad = [paths[position].name for position, why in enumerate(reasons) if why]
-    if bad:
-        shown = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
-        number = "One image cannot" if len(bad) == 1 else f"{len(bad)} images cannot"
-        raise DataError(
-            f"{number} be read ({shown}); remove or replace what is broken.", "path"
-        )
-    return pixels
-
-
-def _square(path: Path, size: int) -> Tensor:
-    """Return one image, upright, as uint8 (3, size, size)."""
-    with Image.open(path) as image:
-        if image.mode.startswith(DEEP_MODES):
-            raise ValueError("more than 8 bits a channel")
-        colours = ImageOps.exif_transpose(image).convert("RGB")
-    pixels = torch.from_numpy(np.array(colours)).permute(2, 0, 1)
-    return resize(pixels[None], size)[0]
