@@ -11,7 +11,8 @@ from django.urls import reverse
 from nasweb.figures.theme import operation_style
 from nasweb.pages import outlook
 from nasweb.runs import points as rows
-from nasweb.runs.charts import Setting, dataset_label, setting_of, tiles_of
+from nasweb.runs.charts import dataset_label, tiles_of
+from nasweb.runs.setting import Setting, setting_of
 from nasweb.runs.status import status
 from searchjobs import benchmark
 from searchjobs.engine.contracts import methods, selections
@@ -21,6 +22,7 @@ from searchjobs.states import HELD, TERMINAL, State
 
 TABS = {
     "detail": "Live",
+    "data": "Data",
     "architecture": "Architecture",
     "log": "Log",
     "files": "Files",
@@ -30,12 +32,16 @@ TABS = {
 
 
 def render_plain_tab(
-    request: HttpRequest, run: Run, tab: str, context: dict[str, Any]
+    request: HttpRequest,
+    run: Run,
+    tab: str,
+    context: dict[str, Any],
+    template: str = "",
 ) -> HttpResponse:
-    """Render a tab without charts; the tiles need the newest epoch only."""
+    """Render a tab that shows no epochs; the tiles need the newest one only."""
     newest = rows.read(run, run.epoch - 1) if run.epoch else []
     point = newest[-1] if newest else None
-    return render_tab(request, run, setting_of(run), point, tab, context)
+    return render_tab(request, run, setting_of(run), point, tab, context, template)
 
 
 def render_tab(
@@ -62,6 +68,7 @@ def render_tab(
                 "current": name == tab,
             }
             for name, label in TABS.items()
+            if name != "data" or not setting.plan.get("table")  # nothing is trained
         ],
         "subtitle": _subtitle(run),
         "setting": setting,

@@ -22,20 +22,14 @@ from django.views.decorators.http import require_POST, require_safe
 from nasweb import access
 from nasweb.figures.theme import operation_style, thin
 from nasweb.live import epoch_number
-from nasweb.pages import outlook
+from nasweb.pages import outlook, run_data
 from nasweb.pages.run_tabs import render_plain_tab, render_tab
 from nasweb.runs import found as architectures
 from nasweb.runs import points as rows
 from nasweb.runs import table_search
-from nasweb.runs.charts import (
-    Setting,
-    charts,
-    epoch_messages,
-    marks,
-    method_charts,
-    setting_of,
-)
+from nasweb.runs.charts import charts, epoch_messages, marks, method_charts
 from nasweb.runs.files import attachment, groups
+from nasweb.runs.setting import Setting, setting_of
 from nasweb.runs.spec_view import ordered, sections
 from nasweb.runs.status import status
 from nasweb.runs.words import compact, per_cent
@@ -350,6 +344,7 @@ app_name = "runs"
 urlpatterns = [
     path("<uuid:uuid>/", live, name="detail"),
     path("<uuid:uuid>/outlook/", outlook.part, name="outlook"),
+    *run_data.urlpatterns,
     path("<uuid:uuid>/architecture/", architecture, name="architecture"),
     path("<uuid:uuid>/found/", found, name="found"),
     path("<uuid:uuid>/log/", log, name="log"),

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasweb.figures import alpha, magnitudes, repeats
 from nasweb.figures.theme import Figure, Point
 from searchjobs import benchmark
 
+from .setting import Setting
 from .tiles import Tile, tile
-
-if TYPE_CHECKING:
-    from .charts import Setting
-
 
 _OPERATIONS_NOTE = "share of the edges of all repeats' picks · ◆ peak of an operation"
 

@@ -8,7 +8,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from nasweb import summaries
 from nasweb.runs import points
-from nasweb.runs.charts import setting_of, tiles_of
+from nasweb.runs.charts import tiles_of
+from nasweb.runs.setting import setting_of
 from nasweb.runs.status import share_done
 from nasweb.templatetags.numbers import genotype, percent
 from searchjobs.engine.plan import plan
