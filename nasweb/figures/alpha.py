@@ -34,15 +34,15 @@ def heatmap(
 ) -> Figure:
     """Return edges (rows) x operations (columns) of the strengths of one epoch.
 
-    The value stands in each field; a box marks the operation that the genotype takes
-    (BDP Fig. 4), a struck field one that the edge may take no more, a dashed frame a
-    row that is decided.
+    The value stands in each field, with the decimals that tell a row's fields apart; a
+    box marks the operation that the genotype takes (BDP Fig. 4), a struck field one
+    that the edge may take no more, a dashed frame a row that is decided.
     """
     values = matrix(point["strengths"], edges) if point else []
-    trace, shape = edges_by_operations(values, edges, operations)
+    marked = marks(point, edges, operations)
+    trace, shape = edges_by_operations(values, edges, operations, marked["gone"])
     trace["customdata"] = [["" for _ in row] for row in values]
     trace["hovertemplate"] = "edge %{y}, %{x}: %{z:.4f}%{customdata}<extra></extra>"
-    marked = marks(point, edges, operations)
     shape["shapes"] = shapes(marked, len(operations))
     shape["meta"] = {"marks": MARKS, "words": WORDS}
     return figure([trace], shape, "" if values else waiting, note(marked))

@@ -45,6 +45,9 @@ WORDS = {
     "scale": "the same colour scale at every epoch",
 }
 
+#: Decimals that stand in a field, at least and at most.
+FEWEST_DIGITS, MOST_DIGITS = 2, 4
+
 Edges = Mapping[str, Sequence[str]]
 Marks = dict[str, list[list[int]]]
 
@@ -83,8 +86,32 @@ def matrix(
     ]
 
 
+def digits(
+    values: Sequence[Sequence[float | None]],
+    gone: Sequence[Sequence[int]] = (),
+) -> int:
+    """Return with how many decimals the fields of every row can be told apart.
+
+    In the first epochs all strengths of a row lie within some thousandths, and two
+    decimals would read alike.  ``gone`` are the [row, column] of fields that no row
+    may take: their zeros say nothing of the others.
+    """
+    out = {tuple(at) for at in gone}
+    needed = FEWEST_DIGITS
+    for row, fields in enumerate(values):
+        kept = [v for at, v in enumerate(fields) if (row, at) not in out]
+        known = [value for value in kept if value is not None]
+        width = max(known) - min(known) if known else 0.0
+        while 0 < width < 5 * 0.1**needed and needed < MOST_DIGITS:
+            needed += 1
+    return needed
+
+
 def edges_by_operations(
-    values: Sequence[Sequence[float | None]], edges: Edges, operations: Sequence[str]
+    values: Sequence[Sequence[float | None]],
+    edges: Edges,
+    operations: Sequence[str],
+    gone: Sequence[Sequence[int]] = (),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return trace and layout of a heat map with the value in each field."""
     labels = [
@@ -104,7 +131,7 @@ def edges_by_operations(
         "showscale": False,
         "xgap": 3,
         "ygap": 3,
-        "texttemplate": "%{z:.2f}",
+        "texttemplate": f"%{{z:.{digits(values, gone)}f}}",
         "hovertemplate": "edge %{y}, %{x}: %{z:.4f}<extra></extra>",
     }
     shape = layout(

@@ -86,6 +86,22 @@
     return first;
   }
 
+  // Decimals that tell the fields of every row apart, as in nasweb/figures/heat.py.
+  function digitsOf(values, gone) {
+    const out = new Set(gone.map(function (at) { return at.join(); }));
+    let needed = 2;
+    values.forEach(function (fields, row) {
+      const known = fields.filter(function (value, column) {
+        return value !== null && !out.has([row, column].join());
+      });
+      const width = known.length ? Math.max(...known) - Math.min(...known) : 0;
+      while (width > 0 && width < 5 * Math.pow(10, -needed) && needed < 4) {
+        needed += 1;
+      }
+    });
+    return needed;
+  }
+
   function noteOf(marked, words) {
     const said = ["taken", "gone", "decided"].filter(function (kind) { return marked[kind].length; });
     return said.concat(["scale"]).map(function (kind) { return words[kind]; }).join(" · ");
@@ -99,6 +115,7 @@
     const figure = charts.figure("alpha");
     const trace = figure.data[0];
     trace.z = [].concat.apply([], Object.values(entry.strengths));
+    trace.texttemplate = "%{z:." + digitsOf(trace.z, entry.marks.gone) + "f}";
     trace.customdata = wordsOf(entry, trace.z.length, page.columns.length);
     figure.layout.shapes = shapesOf(entry.marks, figure.layout.meta.marks, page.columns.length);
     figure.note = noteOf(entry.marks, figure.layout.meta.words);

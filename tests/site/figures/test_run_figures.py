@@ -10,6 +10,7 @@ import pytest
 from nasweb.figures.accuracy import accuracy, losses, table_accuracy
 from nasweb.figures.alpha import heatmap, margins
 from nasweb.figures.curvature import eigenvalue
+from nasweb.figures.heat import digits
 from nasweb.figures.magnitudes import magnitudes
 from nasweb.figures.samples import class_counts, remaining
 from nasweb.figures.scores import histogram
@@ -121,6 +122,39 @@ def test_the_heat_map_boxes_what_the_genotype_takes() -> None:
     assert (trace["zmin"], trace["zmax"]) == (0, 1)
     corners = [(s["x0"], s["x1"], s["y0"], s["y1"]) for s in figure["layout"]["shapes"]]
     assert corners == [(0.5, 1.5, -0.5, 0.5), (1.5, 2.5, 0.5, 1.5)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[0.1, 0.2, 0.3, 0.25, 0.15]], 2),
+        ([[0.198, 0.2, 0.201, 0.203, 0.198]], 3),
+        ([[0.2001, 0.2, 0.1999, 0.2002, 0.1998]], 4),
+        ([[0.20001, 0.2, 0.19999, 0.2, 0.2]], 4),
+        ([[0.2] * 5], 2),
+        ([[1.0, 0.0, 0.0, 0.0, 0.0], [0.198, 0.2, 0.201, 0.203, 0.198]], 3),
+        ([[0.5, None, 0.1, None, 0.4]], 2),
+        ([], 2),
+    ],
+)
+def test_the_heat_map_has_the_decimals_that_tell_the_fields_of_a_row_apart(
+    rows: list[list[float | None]], expected: int
+) -> None:
+    assert digits(rows) == expected
+
+
+def test_fields_out_of_reach_do_not_hide_that_the_others_lie_close() -> None:
+    row = [0.0, 0.249, 0.25, 0.251, 0.25]
+    assert digits([row]) == 2
+    assert digits([row], gone=[[0, 0]]) == 4
+    shown = {"strengths": {"cell": [row]}, "cell": [("cell", "1<-0", OPERATIONS[2])]}
+    close = {
+        **point(1),
+        **shown,
+        "method": {"allowed": {"cell": [[False] + [True] * 4]}},
+    }
+    (trace,) = heatmap(close, {"cell": ["1<-0"]}, OPERATIONS, waiting="")["data"]
+    assert trace["texttemplate"] == "%{z:.4f}"
 
 
 def test_rows_of_several_tables_carry_the_table_name() -> None:
