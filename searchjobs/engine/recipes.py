@@ -12,6 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field
 FOLDER = Path(__file__).resolve().parent.parent / "recipes"
 
 
+class Adjustment(BaseModel):
+    """What a preset needs at a scale beyond what the scale changes in all of them.
+
+    Attributes:
+        spec: laid over the scaled spec, so that it keeps what the row is about.
+        cannot: why the preset has no form at this scale, as a sentence.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spec: dict[str, Any] = {}
+    cannot: str = ""
+
+
 class Recipe(BaseModel):
     """One preset.
 
@@ -24,6 +38,7 @@ class Recipe(BaseModel):
         seeds: the seeds to launch.
         spec: what differs from the defaults of ``SearchSpec``.
         reference: the printed values, by column name, as printed.
+        scales: what it needs beyond the scale itself, by the scale's name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +52,7 @@ class Recipe(BaseModel):
     spec: dict[str, Any]
     reference: dict[str, str] = {}
     order: int = 100
+    scales: dict[str, Adjustment] = {}
 
 
 @cache
