@@ -6,14 +6,18 @@ weigh the edges of a cell against each other, beside the operations of each, sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ..contracts import Search, Tables
+from ..contracts import EdgeTerms, Search, SetName, Tables
+from ..events import MethodReport
 from ..problems import Problem
+from ..registry import Options as AnyOptions
+from ._alternating import Alternating
 
 if TYPE_CHECKING:
     from ..spec import SearchSpec
@@ -68,6 +72,62 @@ class EdgeParameters:
             for name, vectors in self._vectors.items():
                 for vector, saved in zip(vectors, state[name], strict=True):
                     vector.copy_(saved)
+
+
+class EdgeWeighted(Alternating):
+    """Alternating steps with partial channels, whose edges weigh something too.
+
+    Attributes:
+        edges: the parameters of the edges; they learn with alpha.
+    """
+
+    edges: EdgeParameters
+
+    def __init__(self, options: AnyOptions, search: Search) -> None:
+        self.edges = EdgeParameters(search, self.first_edges(search))
+        super().__init__(options, search)
+
+    @abstractmethod
+    def first_edges(self, search: Search) -> Callable[[int], Tensor]:
+        """Return what makes the first vector (n,) of a node with n entering edges."""
+
+    @property
+    @abstractmethod
+    def weighs_edges(self) -> bool:
+        """Say whether edges weigh anything; where they do not, they do not learn."""
+
+    def edge_weight(self, vector: Tensor) -> Tensor:
+        """Map the vector of a node (n,) to the weights of its edges."""
+        return vector
+
+    @classmethod
+    def partial_channels(cls, options: Any) -> int:
+        return int(options.partial)
+
+    @classmethod
+    def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:
+        return partial_problems(spec, "method.partial", [spec.method.partial])
+
+    def alpha_leaves(self) -> list[Tensor]:
+        edges = self.edges.leaves() if self.weighs_edges else []
+        return [*super().alpha_leaves(), *edges]
+
+    def edge_terms(self) -> EdgeTerms | None:
+        if not self.weighs_edges:
+            return None
+        return EdgeTerms(scale=self.edges.rows(self.edge_weight))
+
+    def report(self) -> MethodReport:
+        terms = self.edge_terms()
+        scale: Tables = terms.scale if terms else {}
+        return MethodReport(edges={name: row.tolist() for name, row in scale.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"edges": self.edges.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.edges.load_state_dict(state["edges"])
+        super().load_state_dict(state)
 
 
 def partial_problems(

@@ -22,19 +22,15 @@ in 3 and 4 by a second backward instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..contracts import Batch, Level, StepResult, methods
 from ..curvature import Curvature
-from ..diagnostics.statistics import batch_statistics
-from ..graphs import half_step
 from ..registry import Options, setting
-from ._alternating import Alternating
-
-Gradients = Sequence[Tensor | None]
+from ._hypergradient import Gradients, Hypergradient
 
 
 class Darts2ndOptions(Options):
@@ -60,7 +56,7 @@ class Darts2ndOptions(Options):
 
 
 @methods.register
-class Darts2nd(Alternating):
+class Darts2nd(Hypergradient):
     name = "darts-2nd"
     label = "DARTS, second order"
     summary = (
@@ -74,55 +70,34 @@ class Darts2nd(Alternating):
     defaults = {"training": {"recipe": "adl", "order": "architecture-first"}}
 
     @classmethod
-    def unrolls(cls, options: Darts2ndOptions) -> int:
-        """One batch of T: that of the weight step beside it."""
-        return 1
-
-    @classmethod
     def step_cost(cls, options: Darts2ndOptions) -> Mapping[Level, float]:
         """Forward and backward of the step ahead, of L_val, and at w+ and w-; or of
         the gradient and, twice as long, of what is behind it."""
         exact = options.product == "exact"
         return {"weights": 3.0, "architecture": 15.0 if exact else 12.0}
 
-    def build(self) -> None:
-        super().build()
-        both = [*self.weights.parameters, *self.alpha_leaves()]
-        self.ahead_half = half_step(self.alpha_loss, both, self.search)
-
-    def architecture_step(self, batch: Batch, train: Sequence[Batch]) -> StepResult:
-        result, gradients = self.hypergradient(batch, train[0])
-        self.update_alpha(gradients)
-        return result
-
-    def hypergradient(
-        self, valid: Batch, train: Batch
-    ) -> tuple[StepResult, list[Tensor]]:
-        """Return what L_val leaves behind at w', and the gradient (Eq. 7)."""
+    def outer(self, valid: Batch, train: Batch) -> tuple[StepResult, Gradients]:
+        """Return the gradients of L_val at w'; w is back afterwards."""
         weights = self.weights.parameters
-        rate = self.weights.learning_rate
         before = [weight.detach().clone() for weight in weights]
-        with batch_statistics(self.search.supernet):
-            _, slopes = self.weight_half(train)
-            self._look_ahead(slopes, rate)
-            result, found = self.ahead_half(valid)
-            direction, direct = found[: len(weights)], found[len(weights) :]
-            restore(weights, before)
-            mixed = self._mixed(train, direction)
-        return result, [
-            first - rate * second
-            for first, second in zip(cast(list[Tensor], direct), mixed, strict=True)
-        ]
+        _, slopes = self.weight_half(train)
+        self._look_ahead(slopes, self.weights.learning_rate)
+        found = super().outer(valid, train)
+        restore(weights, before)
+        return found
 
-    def _mixed(self, train: Batch, direction: Gradients) -> list[Tensor]:
-        """Return the second derivative of L_train by alpha and w, times d."""
+    def by_weights(self, train: Batch, slopes: Gradients) -> list[Tensor]:
+        """Return xi times the second derivative of L_train by alpha and w, times d
+        (Eq. 7)."""
         weights = self.weights.parameters
         if self.options.product == "exact":
             curvature = Curvature(self.alpha_loss, weights, self.search, train)
-            return curvature.times(direction, self.alpha_leaves())
-        return mixed_product(
-            lambda: self.alpha_half(train)[1], weights, direction, self.options.epsilon
-        )
+            mixed = curvature.times(slopes, self.alpha_leaves())
+        else:
+            mixed = mixed_product(
+                lambda: self.alpha_half(train)[1], weights, slopes, self.options.epsilon
+            )
+        return [self.weights.learning_rate * part for part in mixed]
 
     @torch.no_grad()
     def _look_ahead(self, slopes: Gradients, rate: float) -> None:

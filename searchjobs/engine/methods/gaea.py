@@ -15,22 +15,16 @@ on a simplex too: that of the edges that enter one node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ..contracts import EdgeTerms, Search, SetName, Tables, methods
-from ..events import MethodReport
-from ..problems import Problem
+from ..contracts import Search, Tables, methods
 from ..registry import Options as AnyOptions
 from ..registry import setting
-from ._alternating import Alternating
-from ._edges import EdgeParameters, partial_problems
-
-if TYPE_CHECKING:
-    from ..spec import SearchSpec
+from ._edges import EdgeWeighted
 
 #: Below this no weight falls, or it could never rise again (the authors' code).
 FLOOR = 1e-5
@@ -87,7 +81,7 @@ class ExponentiatedGradient(torch.optim.Optimizer):
 
 
 @methods.register
-class Gaea(Alternating):
+class Gaea(EdgeWeighted):
     name = "gaea"
     family = "Gradient of alpha"
     label = "GAEA, bilevel"
@@ -102,20 +96,13 @@ class Gaea(Alternating):
     capturable = True
     defaults = {"training": {"recipe": "gaea"}, "space": {"without": ["none"]}}
 
-    def __init__(self, options: AnyOptions, search: Search) -> None:
-        # a simplex of n corners begins in its middle
-        self.edges = EdgeParameters(
-            search, lambda count: torch.full((count,), 1 / count)
-        )
-        super().__init__(options, search)
+    def first_edges(self, search: Search) -> Callable[[int], Tensor]:
+        """A simplex of n corners begins in its middle."""
+        return lambda count: torch.full((count,), 1 / count)
 
-    @classmethod
-    def partial_channels(cls, options: SimplexOptions) -> int:
-        return options.partial
-
-    @classmethod
-    def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:
-        return partial_problems(spec, "method.partial", [spec.method.partial])
+    @property
+    def weighs_edges(self) -> bool:
+        return self.options.edge_weights
 
     def initial_tables(self) -> dict[str, Tensor]:
         """Return the same weight for every operation that a row may take."""
@@ -128,10 +115,6 @@ class Gaea(Alternating):
             moved = table.to(self.search.device, self.search.spec.compute.dtype)
             tables[name] = moved.requires_grad_()
         return tables
-
-    def alpha_leaves(self) -> list[Tensor]:
-        edges = self.edges.leaves() if self.options.edge_weights else []
-        return [*super().alpha_leaves(), *edges]
 
     def new_alpha_optimiser(self) -> torch.optim.Optimizer:
         return ExponentiatedGradient(self.alpha_leaves(), self.options.eta)
@@ -148,23 +131,6 @@ class Gaea(Alternating):
         kept = table.where(allowed, 0)
         return kept / kept.detach().sum(-1, keepdim=True)
 
-    def edge_terms(self) -> EdgeTerms | None:
-        if not self.options.edge_weights:
-            return None
-        return EdgeTerms(scale=self.edges.rows(lambda weights: weights))
-
     def set_rates(self, epoch: int, epochs: int | None = None) -> None:
         """Set the rate of the weights alone: eta stays what it is."""
         self.weights.start_epoch(epoch, epochs)
-
-    def report(self) -> MethodReport:
-        terms = self.edge_terms()
-        scale: Tables = terms.scale if terms else {}
-        return MethodReport(edges={name: row.tolist() for name, row in scale.items()})
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"edges": self.edges.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.edges.load_state_dict(state["edges"])
-        super().load_state_dict(state)

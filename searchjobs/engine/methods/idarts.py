@@ -18,17 +18,15 @@ differentiated again, K + 1 times.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..contracts import Batch, Level, StepResult, methods
+from ..contracts import Batch, Level, methods
 from ..curvature import Curvature
-from ..diagnostics.statistics import batch_statistics
-from ..graphs import half_step
 from ..registry import Options, setting
-from ._alternating import Alternating
+from ._hypergradient import Gradients, Hypergradient
 
 
 class IdartsOptions(Options):
@@ -46,14 +44,15 @@ class IdartsOptions(Options):
         None,
         "Step of the Neumann series",
         "gamma; the series converges if it is below 2 over the largest eigenvalue of "
-        "the Hessian. Empty: the present weight learning rate.",
+        "the Hessian. Empty: the present weight learning rate, scaled as that of the "
+        "weights is: K terms are then K + 1 weight steps unrolled.",
         gt=0,
         le=10,
     )
 
 
 @methods.register
-class Idarts(Alternating):
+class Idarts(Hypergradient):
     name = "idarts"
     label = "iDARTS"
     summary = (
@@ -67,50 +66,25 @@ class Idarts(Alternating):
     defaults = {"training": {"recipe": "adl", "alpha_every": 4, "weight_lr": 0.01}}
 
     @classmethod
-    def unrolls(cls, options: IdartsOptions) -> int:
-        """One batch of T: the last of the weight steps before."""
-        return 1
-
-    @classmethod
     def step_cost(cls, options: IdartsOptions) -> Mapping[Level, float]:
         """L_val, the graph of the gradient of L_train, and K + 1 backwards through that
         graph, each twice the forward and backward that it is made of."""
         return {"weights": 3.0, "architecture": 6.0 + 6.0 * (options.terms + 1)}
 
-    def build(self) -> None:
-        super().build()
-        both = [*self.weights.parameters, *self.alpha_leaves()]
-        self.outer_half = half_step(self.alpha_loss, both, self.search)
-
-    def architecture_step(self, batch: Batch, train: Sequence[Batch]) -> StepResult:
-        result, gradients = self.hypergradient(batch, train[0])
-        self.update_alpha(gradients)
-        return result
-
-    def hypergradient(
-        self, valid: Batch, train: Batch
-    ) -> tuple[StepResult, list[Tensor]]:
-        """Return what L_val leaves behind, and the gradient of alpha (Eq. 9).
-
-        Weights and batch-norm statistics stay as they are."""
-        weights, leaves = self.weights.parameters, self.alpha_leaves()
+    def by_weights(self, train: Batch, slopes: Gradients) -> list[Tensor]:
+        """Return gamma times the second derivative of L_train by alpha and w, times the
+        series (Eq. 9)."""
+        weights = self.weights.parameters
         gamma = self.options.gamma or self.weights.learning_rate
-        with batch_statistics(self.search.supernet):
-            result, found = self.outer_half(valid)
-            slopes, direct = found[: len(weights)], found[len(weights) :]
-            inner = Curvature(self.alpha_loss, weights, self.search, train)
-            first = [
-                torch.zeros_like(weight) if slope is None else slope
-                for weight, slope in zip(weights, slopes, strict=True)
-            ]
-            series = neumann_sum(
-                first, lambda v: inner.times(v, weights), gamma, self.options.terms
-            )
-            mixed = inner.times(series, leaves)
-        return result, [
-            own - gamma * by_weights
-            for own, by_weights in zip(cast(list[Tensor], direct), mixed, strict=True)
+        inner = Curvature(self.alpha_loss, weights, self.search, train)
+        first = [
+            torch.zeros_like(weight) if slope is None else slope
+            for weight, slope in zip(weights, slopes, strict=True)
         ]
+        series = neumann_sum(
+            first, lambda v: inner.times(v, weights), gamma, self.options.terms
+        )
+        return [gamma * part for part in inner.times(series, self.alpha_leaves())]
 
 
 def neumann_sum(

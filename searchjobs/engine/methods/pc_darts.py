@@ -12,23 +12,17 @@ Everything else is first-order DARTS with the paper's learning rates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..contracts import EdgeTerms, Search, SetName, Tables, methods
-from ..events import MethodReport
+from ..contracts import Search, methods
 from ..optimisation import alpha_optimiser
-from ..problems import Problem
 from ..registry import Options as AnyOptions
 from ..registry import setting
-from ._alternating import Alternating
-from ._edges import EdgeParameters, partial_problems
-
-if TYPE_CHECKING:
-    from ..spec import SearchSpec
+from ._edges import EdgeWeighted
 
 
 class PcDartsOptions(AnyOptions):
@@ -50,7 +44,7 @@ class PcDartsOptions(AnyOptions):
 
 
 @methods.register
-class PcDarts(Alternating):
+class PcDarts(EdgeWeighted):
     name = "pc-darts"
     label = "PC-DARTS"
     summary = (
@@ -74,43 +68,19 @@ class PcDarts(Alternating):
         }
     }
 
-    def __init__(self, options: AnyOptions, search: Search) -> None:
+    def first_edges(self, search: Search) -> Callable[[int], Tensor]:
+        """Beta begins as alpha does: 1e-3 N(0, 1)."""
         stream = search.streams["edges"]
-        self.edges = EdgeParameters(
-            search, lambda count: 1e-3 * torch.randn(count, generator=stream)
-        )
-        super().__init__(options, search)
+        return lambda count: 1e-3 * torch.randn(count, generator=stream)
 
-    @classmethod
-    def partial_channels(cls, options: PcDartsOptions) -> int:
-        return options.partial
+    @property
+    def weighs_edges(self) -> bool:
+        return self.options.edge_normalisation
 
-    @classmethod
-    def problems(cls, spec: SearchSpec, sizes: Mapping[SetName, int]) -> list[Problem]:
-        return partial_problems(spec, "method.partial", [spec.method.partial])
-
-    def alpha_leaves(self) -> list[Tensor]:
-        """Alpha and beta learn together."""
-        edges = self.edges.leaves() if self.options.edge_normalisation else []
-        return [*super().alpha_leaves(), *edges]
+    def edge_weight(self, vector: Tensor) -> Tensor:
+        """Eq. 2: softmax of beta over the edges that enter one node."""
+        return vector.softmax(-1)
 
     def new_alpha_optimiser(self) -> torch.optim.Optimizer:
+        """Alpha and beta learn together."""
         return alpha_optimiser(self.alpha_leaves(), self.search.spec.training)
-
-    def edge_terms(self) -> EdgeTerms | None:
-        """Eq. 2: softmax of beta over the edges that enter one node."""
-        if not self.options.edge_normalisation:
-            return None
-        return EdgeTerms(scale=self.edges.rows(lambda beta: beta.softmax(-1)))
-
-    def report(self) -> MethodReport:
-        terms = self.edge_terms()
-        scale: Tables = terms.scale if terms else {}
-        return MethodReport(edges={name: row.tolist() for name, row in scale.items()})
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"edges": self.edges.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.edges.load_state_dict(state["edges"])
-        super().load_state_dict(state)

@@ -108,11 +108,16 @@ def test_the_gradient_is_the_direct_one_less_that_by_way_of_the_weights(terms):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_gamma_is_the_weight_learning_rate_unless_it_is_given():
-    search, train, valid = prepared("idarts")
+@pytest.mark.parametrize("scale", [1, 3])
+def test_gamma_is_the_rate_of_the_weight_steps_unless_it_is_given(scale):
+    """Scaled or not: K terms are K + 1 of these steps unrolled."""
+    steps = sum(plan(prepared("idarts")[0].spec).weight_steps)
+    training = {"weight_lr_steps": scale * steps}
+    search, train, valid = prepared("idarts", training=training)
     own = search.method.hypergradient(valid, train)[1][0]
     rate = search.method.learning_rates()["weights"]
-    same = prepared("idarts", method={"gamma": rate})[0]
+    assert rate == pytest.approx(scale * 0.01)
+    same = prepared("idarts", method={"gamma": rate}, training=training)[0]
     torch.testing.assert_close(same.method.hypergradient(valid, train)[1][0], own)
 
 
