@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count, Q
 from django.utils import timezone
 
@@ -16,6 +15,8 @@ from nasweb.forecast import Start, Why
 from nasweb.runs.words import duration
 from searchjobs.models import Job, Queue, Slot
 from searchjobs.states import HELD, State
+
+from . import waits
 
 #: Waiting jobs of a queue that a page lists.
 MOST_WAITING = 100
@@ -76,7 +77,7 @@ class Card:
         open_slots: those that are not draining.
         busy: slots that work for this queue.
         elsewhere: slots that work for another queue just now.
-        wait: median seconds that jobs waited in the last 24 hours; None: none started.
+        wait: median seconds that attempts of the last 24 hours waited; None: no such.
     """
 
     queue: Queue
@@ -115,9 +116,9 @@ def cards(slots: Sequence[Slot], teams: Collection[int]) -> list[Card]:
         )
         .order_by("name")
     )
-    waiting, waits = _waiting(teams), _waits()
+    waiting, medians = _waiting(teams), waits.medians()
     return [
-        _card(queue, slots, waits.get(queue.name), waiting.get(queue.pk, []))
+        _card(queue, slots, medians.get(queue.name), waiting.get(queue.pk, []))
         for queue in queues
     ]
 
@@ -163,27 +164,6 @@ def _waiting(teams: Collection[int]) -> dict[int, list[Waiting]]:
         line = found.setdefault(job.queue_id, [])
         line.append(Waiting(job, shown[job.pk], job.team_id in teams))
     return found
-
-
-def _waits() -> dict[str, float]:
-    """Return by queue the median seconds from queued to started, of the attempts that
-    began in the last 24 hours and ended a wait."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT queue_name, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds)
-            FROM (
-                SELECT DISTINCT ON (attempt.job_id) attempt.queue_name,
-                    extract(epoch FROM attempt.started - job.queued) AS seconds
-                FROM searchjobs_attempt attempt
-                JOIN searchjobs_job job ON job.id = attempt.job_id
-                WHERE attempt.started >= job.queued
-                  AND attempt.started > now() - interval '24 hours'
-                ORDER BY attempt.job_id, attempt.number
-            ) began GROUP BY queue_name
-            """
-        )
-        return {name: float(seconds) for name, seconds in cursor.fetchall()}
 
 
 def limit_words(queue: Queue) -> str:
