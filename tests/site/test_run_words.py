@@ -136,6 +136,46 @@ def test_only_settings_that_differ_are_listed() -> None:
     ]
 
 
+ES = {"name": "darts-es", "window": 5}
+SKIPS = {"name": "darts-plus-skips", "skips": 2}
+
+
+def peak_of(operation: str) -> dict[str, str]:
+    return {"name": "selective-stop", "operation": operation}
+
+
+def test_stopping_rules_are_paired_by_their_name_and_not_by_their_place() -> None:
+    assert differences([{"stopping": [ES, SKIPS]}, {"stopping": [SKIPS, ES]}]) == []
+    assert differences([{"stopping": [ES, SKIPS]}, {"stopping": [SKIPS]}]) == [
+        ("stopping.darts-es.name", ["darts-es", "–"]),
+        ("stopping.darts-es.window", ["5", "–"]),
+    ]
+    other = {**SKIPS, "skips": 3}
+    assert differences([{"stopping": [ES, SKIPS]}, {"stopping": [other, ES]}]) == [
+        ("stopping.darts-plus-skips.skips", ["2", "3"])
+    ]
+    assert differences([{"stopping": []}, {"stopping": [SKIPS]}]) == [
+        ("stopping.darts-plus-skips.name", ["–", "darts-plus-skips"]),
+        ("stopping.darts-plus-skips.skips", ["–", "2"]),
+    ]
+
+
+def test_of_several_rules_of_one_name_those_that_are_the_same_go_together() -> None:
+    one = {"stopping": [peak_of("pool"), peak_of("skip"), SKIPS]}
+    assert differences([one, {"stopping": [SKIPS, *one["stopping"][:2]]}]) == []
+    turned = {"stopping": [peak_of("skip"), peak_of("pool"), SKIPS]}
+    assert differences([one, turned]) == []
+    changed = {"stopping": [peak_of("skip"), peak_of("conv"), SKIPS]}
+    assert differences([one, changed]) == [
+        ("stopping.selective-stop.operation", ["pool", "conv"])
+    ]
+    more = {"stopping": [*one["stopping"], peak_of("conv")]}
+    assert differences([one, more]) == [
+        ("stopping.selective-stop 3.name", ["–", "selective-stop"]),
+        ("stopping.selective-stop 3.operation", ["–", "conv"]),
+    ]
+
+
 def test_a_spec_is_flattened_in_words() -> None:
     assert flatten({"a": {"b": True, "c": 5e-4, "d": []}}) == {
         "a.b": "yes",

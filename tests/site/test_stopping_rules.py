@@ -184,9 +184,9 @@ def test_a_diff_names_the_setting_of_the_rule_that_differs() -> None:
     one = spec(*RULES).model_dump(mode="json")
     other = spec({**RULES[0], "skips": 2}, RULES[1]).model_dump(mode="json")
     rows = dict(differences([one, other]))
-    assert rows["stopping.0.skips"] == ["3", "2"]
-    assert rows["stopping.2.name"] == ["darts-plus-skips", "–"]
-    assert "stopping.1.operation" not in rows
+    assert rows["stopping.darts-plus-skips.skips"] == ["3", "2"]
+    assert rows["stopping.darts-plus-skips 2.name"] == ["darts-plus-skips", "–"]
+    assert not any("selective-stop" in path for path in rows)
     titles = [title for title, _ in sections(one)]
     assert [t for t in titles if t.startswith("stopping")] == [
         *("stopping.0", "stopping.1", "stopping.2")
