@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from .bounded import Bounded
 from .sets import DamagedError, Ids, Replay, Step, replay, step_of
 
 SETS = ("T", "V")
+_COLUMNS: tuple[Literal["epoch", "remaining", "balance"], ...] = (
+    "epoch",
+    "remaining",
+    "balance",
+)
 #: Arrays that a process keeps: those of the artefacts, and what follows from them.
 MOST_BYTES = 256 * 2**20
 #: A file that is larger is not one of ours.
@@ -69,13 +74,13 @@ def told(run: Run) -> dict[str, Told]:
     rows = (
         DatasetStatistics.objects.filter(run=run)
         .order_by("epoch")
-        .values("epoch", "set", "remaining", "balance", "event")
+        .values("set", "event", *_COLUMNS)
     )
     for row in rows:
-        one, event = found[row["set"]], row.pop("event")
-        one.rows.append({**row})
-        if event:
-            one.events.append(event)
+        one = found[row["set"]]
+        one.rows.append({key: row[key] for key in _COLUMNS})
+        if row["event"]:
+            one.events.append(row["event"])
     return found
 
 

@@ -75,10 +75,8 @@ def overlap(
         labels: class of every image, (images,).
         classes: M.
     """
-    first, second = (_count(ids, labels, classes) for ids in kept)
-    at_first, at_second = (_count(ids, labels, classes) for ids in started)
-    common = _count(np.intersect1d(*kept, assume_unique=True), labels, classes)
-    shared = _count(np.intersect1d(*started, assume_unique=True), labels, classes)
+    first, second, common = _counts(kept, labels, classes)
+    at_first, at_second, shared = _counts(started, labels, classes)
     same = len(started[0]) == len(started[1]) == int(shared.sum())
     of_first = first / np.maximum(at_first, 1)
     of_second = second / np.maximum(at_second, 1)
@@ -106,5 +104,15 @@ def overlap(
     return Overlap(total, found)
 
 
-def _count(ids: Ids, labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
-    return np.bincount(labels[ids], minlength=classes).astype(np.int64)
+def _counts(
+    sets: tuple[Ids, Ids], labels: NDArray[np.integer], classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the class counts (M,) of two sets and of what they share."""
+    inside = np.zeros(len(labels), dtype=bool)
+    inside[sets[0]] = True
+    both = sets[1][inside[sets[1]]]
+    first, second, common = (
+        np.bincount(labels[ids], minlength=classes).astype(np.int64)
+        for ids in (*sets, both)
+    )
+    return first, second, common

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +29,17 @@ class Cell:
 
     x: float
     y: float
+
+
+def address(path: str, fingerprint: str, ids: str) -> str:
+    """Return the address of a sheet: whatever it would change changes the address."""
+    return f"{path}?v={fingerprint}-{LAYOUT}&ids={ids}"
+
+
+def etag(fingerprint: str, ids: Sequence[int]) -> str:
+    """Return the ETag of a sheet, quoted."""
+    digest = hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:16]
+    return f'"{fingerprint}-{LAYOUT}-{digest}"'
 
 
 def cells(count: int, side: int) -> list[Cell]:

@@ -188,6 +188,9 @@
       charts.draw(name, figure);
     });
     takeStage(message.point);
+    if (Object.keys(message.point.events || {}).length) {
+      document.body.dispatchEvent(new CustomEvent("samples-changed"));
+    }
     if (slider) {
       history.push(message.point);
       slider.disabled = false;

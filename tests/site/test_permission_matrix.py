@@ -109,6 +109,10 @@ LINES = {
     "runs:epochs": page("run"),
     "runs:outlook": page("run"),
     "runs:found": page("run"),
+    "runs:data": page("run"),
+    "runs:data-gallery": page("run"),
+    "runs:data-image": page("image"),
+    "runs:data-overlap": page("pair"),
     "runs:cancel": act("run"),
     "runs:pause": act("run"),
     "runs:resume": act("run"),
@@ -150,8 +154,9 @@ LINES = {
     # Prometheus sends a token instead: tests/site/test_metrics.py.
     "metrics": Line("get", DENIED, DENIED, DENIED, DENIED, DENIED, OK),
 }
-#: Tested with their own means: a stream does not end, and Django's own pages.
-ELSEWHERE = {"live:run"}
+#: Tested with their own means: a stream does not end, and a sheet needs images
+#: (tests/site/explorer/test_sheet.py).
+ELSEWHERE = {"live:run", "runs:data-sheet"}
 
 ROLES = ("anonymous", "viewer", "member", "author", "maintainer", "stranger", "admin")
 
@@ -172,8 +177,11 @@ def address(name: str, run: Run) -> str:
         "worker": lambda: [slot_of(run).worker_id],
         "slot": lambda: [slot_of(run).pk],
         "file": lambda: [run.uuid, file_of(run)],
+        "image": lambda: [run.uuid, 3],
+        "pair": lambda: [run.uuid],
     }
-    return reverse(name, args=given[about]())
+    query = f"?with={run.uuid}" if about == "pair" else ""
+    return reverse(name, args=given[about]()) + query
 
 
 def file_of(run: Run) -> str:
