@@ -2,6 +2,7 @@
 
     python -m searchjobs.engine run   SPEC.yaml --out DIR [--resume]
     python -m searchjobs.engine proxy SPEC.yaml --out DIR [--resume]
+    python -m searchjobs.engine check SPEC.yaml --out DIR
     python -m searchjobs.engine plan  SPEC.yaml [--json]
     python -m searchjobs.engine list  [--json] [--recipes]
 

@@ -79,6 +79,13 @@ class Plan(BaseModel):
         return self.cost_units / self.baseline_units if self.baseline_units else 0.0
 
 
+class UnreadableFile(BaseModel):
+    """A file of a data set that is left out: its path there, and why."""
+
+    path: str
+    sentence: str
+
+
 class Started(_Event):
     """The search is composed and about to train (also after every resume)."""
 
@@ -95,6 +102,10 @@ class Started(_Event):
     data_fingerprint: str
     weight_count: int = Field(description="parameters of the supernet")
     environment: dict[str, str]
+    unreadable: list[UnreadableFile] = Field(
+        default_factory=list, description="the first files that are left out"
+    )
+    unreadable_count: int = 0
 
 
 class Progress(_Event):
@@ -131,6 +142,9 @@ class SamplesPruned(_Event):
     added: int = Field(0, description="samples that came in: sets drawn anew")
     after: int
     balance: float | None = Field(None, description="b of BDP Eq. 5, before the event")
+    balance_after: float | None = Field(
+        None, description="b after it; told where no EpochFinished follows (epoch 0)"
+    )
     limit: float | None = Field(None, description="N of BDP Eq. 6, before the event")
     class_counts_before: list[int]
     class_counts_after: list[int]
@@ -231,7 +245,9 @@ class EpochFinished(_Event):
     train_loss: float | None = Field(description="mean over the weight steps, on T")
     train_accuracy: float | None
     valid_loss: float | None = Field(
-        description="supernet on the fixed probe samples of V, test transform"
+        description="supernet on the fixed probe samples of V, test transform; of "
+        "methods that sample single architectures, the mean over drawn ones, each on "
+        "its part of the probe"
     )
     valid_accuracy: float | None
     search_valid_accuracy: float | None = Field(
@@ -345,6 +361,22 @@ class SubsetMade(_Event):
     peak_memory: int | None = Field(None, description="bytes, of the process")
 
 
+class DatasetChecked(_Event):
+    """Every image of a data set has been read."""
+
+    type: Literal["dataset_checked"] = "dataset_checked"
+    classes: list[str]
+    class_counts: list[int]
+    image_size: int
+    mean: list[float] = Field(description="of each channel, 0 to 1; what a search uses")
+    std: list[float]
+    data_fingerprint: str
+    unreadable: list[UnreadableFile] = Field(description="the first thousand")
+    unreadable_count: int
+    artefact: str = Field(description="npz in DIR, see check.py")
+    seconds: float
+
+
 class Failed(_Event):
     """The search cannot go on; ``sentence`` says what happened and what to do."""
 
@@ -363,6 +395,7 @@ Event = (
     | Finished
     | JobStarted
     | SubsetMade
+    | DatasetChecked
     | Failed
 )
 _adapter: TypeAdapter[Event] = TypeAdapter(

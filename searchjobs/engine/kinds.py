@@ -64,10 +64,23 @@ def _subset(spec: Any, out: Path, resume: bool) -> Iterator[Event]:
     return make_subset(spec, out, resume=resume)
 
 
+def _read_check(text: str, _seed: str | None) -> Any:
+    from .check import load_check_yaml
+
+    return load_check_yaml(text)
+
+
+def _check(spec: Any, out: Path, _resume: bool) -> Iterator[Event]:
+    from .check import check
+
+    return check(spec, out)
+
+
 KINDS: dict[str, Kind] = {
     kind.command: kind
     for kind in (
         Kind("run", "run a search", _read_search, _search),
         Kind("proxy", "choose a subset of the samples", _read_subset, _subset),
+        Kind("check", "read every image of a data set", _read_check, _check),
     )
 }

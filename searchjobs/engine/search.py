@@ -31,6 +31,7 @@ from .events import (
     Progress,
     SamplesPruned,
     Started,
+    UnreadableFile,
 )
 from .jury import Jury
 from .plan import plan
@@ -39,6 +40,8 @@ from .spec import SearchSpec
 from .totals import Totals
 
 DERIVATION_SAVE_SECONDS = 60.0
+#: Broken files that the first event names; all are counted.
+MOST_NAMED_FILES = 20
 
 
 def search(
@@ -190,7 +193,8 @@ def _started(run: Search) -> Started:
     return Started(
         epoch=run.epoch,
         epochs=run.spec.training.epochs,
-        plan=plan(run.spec),
+        # of what is really there: files that cannot be read are left out
+        plan=plan(run.spec, summary=run.data.summary()),
         classes=list(run.data.classes),
         edges={name: list(rows) for name, rows in run.space.tables.items()},
         operations=list(run.space.operations),
@@ -198,6 +202,11 @@ def _started(run: Search) -> Started:
         data_fingerprint=run.data.fingerprint,
         weight_count=sum(p.numel() for p in run.supernet.parameters()),
         environment=environment.describe(run.device, run.parallel),
+        unreadable=[
+            UnreadableFile(path=each.path, sentence=each.sentence)
+            for each in run.data.unreadable[:MOST_NAMED_FILES]
+        ],
+        unreadable_count=len(run.data.unreadable),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .events import (
+    DatasetChecked,
     EpochFinished,
     Event,
     Finished,
@@ -13,6 +14,7 @@ from .events import (
     Started,
     StopSuggested,
     SubsetMade,
+    UnreadableFile,
 )
 
 ENDS = {"low": "lowest {}", "high": "highest {}", "random": "by chance"}
@@ -29,6 +31,8 @@ def log_line(event: Event) -> str | None:
             return _pruned(event)
         case SubsetMade():
             return _subset(event)
+        case DatasetChecked():
+            return _checked(event)
         case EpochFinished():
             return _epoch(event)
         case StopSuggested():
@@ -58,8 +62,23 @@ def _started(event: Started) -> str:
         f"of {len(event.classes)} classes, {event.weight_count:,} weights, "
         f"planned cost {event.plan.cost_share:.0%} of the search without pruning, "
         f"on {event.environment['device']} with {event.environment['CPU threads']} "
-        "CPU threads"
+        f"CPU threads{_left_out(event.unreadable, event.unreadable_count)}"
     )
+
+
+def _checked(event: DatasetChecked) -> str:
+    return (
+        f"{sum(event.class_counts):,} images of {len(event.classes)} classes are "
+        f"sound{_left_out(event.unreadable, event.unreadable_count)}"
+    )
+
+
+def _left_out(files: list[UnreadableFile], count: int) -> str:
+    """Say which files are no images: each on a line of its own."""
+    lines = [f"\n  {file.path}: {file.sentence}" for file in files]
+    more = count - len(files)
+    lines += [f"\n  and {more:,} more"] if more else []
+    return f"; {count:,} files are left out:{''.join(lines)}" if count else ""
 
 
 def _pruned(event: SamplesPruned) -> str:

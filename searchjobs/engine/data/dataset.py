@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..batch import Batch
 from .augment import crop_and_flip, cut_out, draw
+from .source import Summary
 
 if TYPE_CHECKING:
     from ..sections import Augmentation
@@ -23,6 +24,7 @@ class ResidentImages:
         labels: int64 (n,), on the device.
         classes: the M class names.
         fingerprint: hash of pixels and labels.
+        unreadable: files that are left out, and why.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class ResidentImages:
         self.labels = images.labels.to(device)
         self.classes = images.classes
         self.fingerprint = images.fingerprint
+        self.unreadable = images.unreadable
         mean = torch.tensor(images.mean, dtype=dtype).view(1, 3, 1, 1) * 255
         std = torch.tensor(images.std, dtype=dtype).view(1, 3, 1, 1) * 255
         self._scale = (1 / std).to(device)
@@ -42,6 +45,11 @@ class ResidentImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def summary(self) -> Summary:
+        """Return what is there, counted; waits for the device."""
+        counts = torch.bincount(self.labels, minlength=len(self.classes))
+        return Summary(tuple(counts.tolist()), self.classes, self.pixels.shape[-1])
 
     def batch(
         self,
