@@ -11,6 +11,7 @@ class SearchJobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Let the engine's table come from the rows wherever Django runs."""
-        from .table_file import provide
+        from . import subset_files, table_file
 
-        provide()
+        table_file.provide()
+        subset_files.provide()

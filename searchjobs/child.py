@@ -39,7 +39,11 @@ class Engine(subprocess.Popen[bytes]):
 
 
 def start(
-    spec: Mapping[str, Any], folder: Path, extra: Mapping[str, str], lock: int
+    work: str,
+    spec: Mapping[str, Any],
+    folder: Path,
+    extra: Mapping[str, str],
+    lock: int,
 ) -> Engine:
     """Start the engine on a spec; it goes on from the newest checkpoint in folder.
 
@@ -47,7 +51,8 @@ def start(
     error to ``engine.log``.
 
     Args:
-        spec: what it runs.
+        work: which kind of work, as the engine's command line calls it.
+        spec: of that work.
         folder: where its files are.
         extra: variables that are added to its environment: threads, GPUs.
         lock: descriptor that holds the lock of the folder; the engine inherits it.
@@ -55,7 +60,7 @@ def start(
     mark = f"{runfolder.family_of(folder)}{uuid4().hex}"
     with runfolder.log_path(folder).open("ab") as log:
         child = Engine(
-            command(folder),
+            command(work, folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,
@@ -73,9 +78,9 @@ def start(
     return child
 
 
-def command(folder: Path) -> list[str]:
+def command(work: str, folder: Path) -> list[str]:
     """Return the command line of an engine; it reads the spec from its input."""
-    return [*ENGINE, "run", "-", "--out", str(folder), "--resume"]
+    return [*ENGINE, work, "-", "--out", str(folder), "--resume"]
 
 
 def stop(child: Engine | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -18,14 +17,12 @@ from .engine.problems import Problem, SpecError
 from .engine.seeds import seeds_problem
 from .engine.spec import SearchSpec
 from .engine.validation import validate
-from .job_control import end_of_line, misfit
-from .models import Experiment, Job, Queue, Run, Slot, Team
+from .job_control import end_of_line
+from .models import Experiment, Job, Queue, Run, Subset, Team
 from .permissions import User, can_hurry, can_view, require_act, require_launch
+from .placing import queue_of
 from .states import State
-from .workers import Device, queue_for
-
-#: A worker that was not seen for so long offers no GPU to "auto".
-WORKER_ALIVE = timedelta(minutes=5)
+from .subset_files import subset_of
 
 
 @dataclass(frozen=True)
@@ -74,9 +71,10 @@ def launch(
     """
     require_launch(actor, team)
     author = int(actor.pk)  # type: ignore[arg-type]
+    subset = _subset(team, spec)
     checked = _check(name, spec, seeds, tags)
     _check_priority(actor, team, priority)
-    chosen = _queue(checked, queue)
+    chosen = queue_of(checked.compute.device, queue)
     planned = plan(checked)
     with transaction.atomic():
         experiment = Experiment.objects.create(
@@ -89,6 +87,7 @@ def launch(
             notes=notes,
             recipe=recipe,
             scale=scale,
+            subset=subset,
             author_id=author,
         )
         position = end_of_line()
@@ -191,6 +190,18 @@ def _check(
     return checked
 
 
+def _subset(team: Team, spec: SearchSpec | Mapping[str, Any]) -> Subset | None:
+    """Return the team's subset that a spec names by its id, if it does."""
+    identity = subset_of(spec.model_dump() if isinstance(spec, SearchSpec) else spec)
+    if identity is None:
+        return None
+    found = Subset.objects.filter(uuid=identity, job__team=team).first()
+    if found is None:
+        sentence = "There is no such subset in this team; choose another one."
+        raise SpecError([Problem("selection.subset", sentence)])
+    return found
+
+
 def _label_problems(name: str, tags: Sequence[str]) -> list[Problem]:
     problems = []
     longest = Experiment._meta.get_field("name").max_length or 0
@@ -210,23 +221,3 @@ def _check_priority(actor: User, team: Team, priority: int) -> None:
             "ask one of them."
         )
         raise SpecError([Problem("priority", sentence)])
-
-
-def _queue(spec: SearchSpec, wanted: Queue | None) -> Queue:
-    """Return the wanted queue if it fits the spec's device, else one that does."""
-    device = spec.compute.device
-    if wanted is not None:
-        if sentence := misfit(device, wanted):
-            raise SpecError([Problem("queue", sentence)])
-        return wanted
-    if device == Device.GPU:
-        return queue_for(Device.GPU)
-    if device == "auto":
-        alive = Slot.objects.select_related("worker").filter(
-            device=Device.GPU, worker__seen__gt=Now() - WORKER_ALIVE
-        )
-        slots = list(alive)
-        for queue in Queue.objects.filter(device=Device.GPU).order_by("pk"):
-            if any(slot.fits(queue) for slot in slots):
-                return queue
-    return queue_for(Device.CPU)

@@ -23,6 +23,7 @@ from .engine.events import (
     Event,
     SamplesPruned,
     Started,
+    SubsetMade,
 )
 from .fencing import StaleAttemptError, holds
 from .models import Artefact
@@ -90,6 +91,8 @@ class Publisher:
                 if name not in self._known:
                     self.waiting[name] = event.epoch
             self._pruned.clear()
+        elif isinstance(event, SubsetMade):
+            self.waiting[event.artefact] = None
         elif isinstance(event, Checkpointed) and not (
             again and event.path in self._known
         ):

@@ -1,18 +1,10 @@
-"""Events -> rows: one transaction an epoch, refused if the lease is gone.
-
-A connection may break at any moment, also between a COMMIT and its answer.  Then nobody
-knows what was written: the recorder asks the rows before it goes on, and the caller
-gives it the same event again.
-"""
+"""Events of a search -> rows: one transaction an epoch (see ``recording``)."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from django.db.models import Case, F, QuerySet, When
+from django.db.models import Case, F, When
 
 from . import bell
 from .claims import Claim
@@ -20,20 +12,14 @@ from .engine.events import (
     ArchitectureFound,
     EpochFinished,
     Event,
-    Failed,
     Finished,
-    Progress,
     SamplesPruned,
     Started,
     StopSuggested,
 )
-from .fencing import StaleAttemptError, fenced
-from .lifecycle import move
-from .models import Architecture, Attempt, DatasetStatistics, EpochRecord, Job, Run
-from .states import HELD, State
+from .models import Architecture, DatasetStatistics, EpochRecord, Job, Run
+from .recording import Recording
 
-#: Progress is for the eye: more often would only load the database.
-PROGRESS_SECONDS = 0.9
 #: What an epoch record and its event call by the same name.
 COLUMNS = (
     "train_loss",
@@ -64,65 +50,30 @@ SUMMARY = (
 )
 
 
-class Recorder:
-    """Write the events of one attempt; an epoch that is told twice stands once.
-
-    Attributes:
-        finished: the search has told its result.
-        failure: how it said that it failed, if it did.
-    """
+class Recorder(Recording):
+    """Write the events of one attempt at a search; an epoch told twice stands once."""
 
     def __init__(self, claim: Claim) -> None:
-        self.claim = claim
+        super().__init__(claim)
         self.run = Run.objects.only("uuid").get(job_id=claim.job_id)
-        self.known = self._recorded()
-        self.finished = False
-        self.failure: Failed | None = None
-        self._is_sure = True
-        self._events = 0  # told by this attempt's engine
+        self.rings = self.run.uuid
         self._pruned: dict[str, SamplesPruned] = {}
         self._architectures: dict[str, Architecture] = {}
-        self._told = 0.0
+        self.look()
 
-    def _recorded(self) -> set[int]:
+    def look(self) -> None:
         epochs = EpochRecord.objects.filter(run=self.run)
-        return set(epochs.values_list("epoch", flat=True))
+        self.known = set(epochs.values_list("epoch", flat=True))
 
     def replay(self, event: Event) -> None:
-        """Record what an earlier attempt told and perhaps nobody wrote down."""
         if isinstance(event, Started):
             self._pruned.clear()
-        elif not isinstance(event, Progress | Failed):
-            self._write(event)
+        else:
+            super().replay(event)
 
-    def record(self, event: Event) -> None:
-        """Write one event; one that could not be written may be given again.
-
-        Raises StaleAttemptError if the lease is another's.
-        """
-        # Counted before it is written, so that its own transaction tells it.
-        self._events += 1
-        try:
-            self._write(event)
-        except BaseException:
-            self._events -= 1
-            raise
-
-    def _write(self, event: Event) -> None:
-        if not self._is_sure:
-            self.known = self._recorded()
-            self._is_sure = True
-        try:
-            self._write_as_known(event)
-        except BaseException:
-            self._is_sure = False
-            raise
-
-    def _write_as_known(self, event: Event) -> None:
-        if isinstance(event, Progress):
-            self._progress(event)
-        elif isinstance(event, SamplesPruned):
-            self._pruned[event.set] = event
+    def write(self, event: Event) -> None:
+        if isinstance(event, SamplesPruned):
+            self._samples_pruned(event)
         elif isinstance(event, EpochFinished):
             if event.epoch not in self.known:
                 self._epoch(event)
@@ -133,23 +84,29 @@ class Recorder:
             self._stop_suggested(event)
         elif isinstance(event, Finished):
             self._finish(event)
-        elif isinstance(event, Failed):
-            self.failure = event
 
-    def enter_running(self) -> None:
-        """Say that the job runs; nothing to do if it does already."""
-        with self._fenced() as state:
-            self._enter_running(state)
-
-    def _enter_running(self, state: str) -> None:
-        if state == State.STARTING:
-            # Why it waited anew, if it did, is past.
-            move(self.claim.job_id, State.RUNNING, fence=self.claim.fence, error="")
+    def _samples_pruned(self, event: SamplesPruned) -> None:
+        """Keep it for the row of its epoch; what was chosen before the first epoch
+        has a row of its own."""
+        if event.epoch:
+            self._pruned[event.set] = event
+            return
+        told = {
+            "remaining": event.after,
+            "class_counts": event.class_counts_after,
+            "balance": event.balance_after,
+            "event": event.model_dump(mode="json", exclude={"type"}),
+        }
+        with self.fenced():
+            DatasetStatistics.objects.update_or_create(
+                run=self.run, epoch=0, set=event.set, defaults=told
+            )
+        bell.ring(self.run.uuid, "0")
 
     def _start(self, event: Started) -> None:
         self._pruned.clear()
-        with self._fenced() as state:
-            self._enter_running(state)
+        with self.fenced() as state:
+            self.run_if_starting(state)
             Job.objects.filter(pk=self.claim.job_id).update(
                 environment=event.environment
             )
@@ -171,22 +128,10 @@ class Recorder:
             )
         bell.ring(self.run.uuid)
 
-    def _progress(self, event: Progress) -> None:
-        now = time.monotonic()
-        if now - self._told < PROGRESS_SECONDS:
-            return
-        written = Job.objects.filter(
-            pk=self.claim.job_id, fence=self.claim.fence, state__in=HELD
-        ).update(progress=event.model_dump(mode="json", exclude={"type"}))
-        if not written:
-            raise StaleAttemptError
-        self._told = now
-        bell.ring(self.run.uuid)
-
     def _epoch(self, event: EpochFinished) -> None:
         # A search on a table has none before its first evaluation ends.
         architecture = self._architecture(event.genotype) if event.genotype else None
-        with self._fenced():
+        with self.fenced():
             EpochRecord.objects.create(
                 run=self.run,
                 epoch=event.epoch,
@@ -209,7 +154,7 @@ class Recorder:
                 for name, state in event.sets.items()
             )
             self._summarise(event, architecture)
-            self._attempt().update(epochs=F("epochs") + 1)
+            self.attempt().update(epochs=F("epochs") + 1)
         self.known.add(event.epoch)
         bell.ring(self.run.uuid, str(event.epoch))
 
@@ -233,7 +178,7 @@ class Recorder:
 
     def _stop_suggested(self, event: StopSuggested) -> None:
         told = event.model_dump(mode="json", exclude={"type"})
-        with self._fenced():
+        with self.fenced():
             record = EpochRecord.objects.only("report").get(
                 run=self.run, epoch=event.epoch
             )
@@ -277,7 +222,7 @@ class Recorder:
             final = event.architectures[0]
             values["architecture"] = self._architecture(final.architecture)
             values["inherited_accuracy"] = self._inherited(final)
-        with self._fenced():
+        with self.fenced():
             Run.objects.filter(pk=self.run.pk).update(**values)
         self.finished = True
         bell.ring(self.run.uuid)
@@ -300,18 +245,3 @@ class Recorder:
             space = self.claim.spec["space"]["name"]
             self._architectures[encoding] = resolve_one(space, encoding)
         return self._architectures[encoding]
-
-    @contextmanager
-    def _fenced(self) -> Iterator[str]:
-        """Open a transaction that holds the job's row; give its state.
-
-        It also writes how many events this attempt has brought so far: a number that
-        is right however often it is written.
-        """
-        with fenced(self.claim.job_id, self.claim.fence) as state:
-            yield state
-            self._attempt().update(events=self._events)
-
-    def _attempt(self) -> QuerySet[Attempt]:
-        claim = self.claim
-        return Attempt.objects.filter(job_id=claim.job_id, number=claim.fence)

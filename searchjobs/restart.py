@@ -5,30 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, Min
+from django.db.models import F
 
 from .artefacts import LOGS, remove
+from .kinds import KINDS
 from .lifecycle import ANEW, Values, act, counted_anew, waiting
-from .models import Job, Run
+from .models import Job
 from .permissions import User
-
-#: Columns of a run that sum up its epochs.
-SUMMARY = (
-    "epoch",
-    "architecture_id",
-    "architectures",
-    "repeats",
-    "train_accuracy",
-    "valid_accuracy",
-    "inherited_accuracy",
-    "remaining_train",
-    "remaining_valid",
-    "skips",
-    "eigenvalue",
-    "cost_units",
-    "seconds_search",
-    "seconds_evaluation",
-)
 
 #: For who asks for it without having said that they mean it.
 UNCONFIRMED = (
@@ -62,15 +45,5 @@ def _drop(job: Job) -> tuple[Values, Values]:
     dropped.delete()
     transaction.on_commit(lambda: remove(*paths))
     files = len(paths)
-    run = Run.objects.filter(job=job).first()
-    if run is None:
-        return {"files": files}, {"files": 0}
-    found = run.epochs_recorded.aggregate(first=Min("epoch"), last=Max("epoch"))
-    run.dataset_statistics.all().delete()
-    run.epochs_recorded.all().delete()
-    fresh = Run()
-    Run.objects.filter(pk=run.pk).update(
-        **{name: getattr(fresh, name) for name in SUMMARY}
-    )
-    epochs = "none" if found["first"] is None else f"{found['first']}-{found['last']}"
+    epochs = KINDS[job.kind].forget(job)
     return {"epochs": epochs, "files": files}, {"epochs": "none", "files": 0}

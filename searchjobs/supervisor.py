@@ -20,16 +20,16 @@ from dataclasses import dataclass, field
 from django.conf import settings
 from django.db import Error
 
-from . import artefacts, limits, memory, runfolder, table_file, verdict
+from . import artefacts, limits, memory, runfolder, verdict
 from . import child as engine
 from .claims import Claim
 from .engine.events import parse
 from .fencing import StaleAttemptError
-from .models import Attempt, Job, Run
+from .kinds import KINDS
+from .models import Attempt, Job
 from .outage import LeftBehindError, Patience
 from .publishing import Publisher
 from .queueing import Orders, end, give_back, read_orders, renew
-from .recorder import Recorder
 from .states import HELD, State
 from .verdict import Verdict
 
@@ -93,6 +93,7 @@ class _Attempt:
     due: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.kind = KINDS[self.claim.kind]
         self.patience = Patience(f"job {self.claim.job_uuid}", self.stopping)
 
     def run(self) -> Verdict:
@@ -128,7 +129,7 @@ class _Attempt:
             self.patience.ask(lambda: runfolder.prepare(self.folder, self.claim))
             runfolder.mark(self.folder, self.claim.fence)
             self.events = runfolder.EventFile(self.folder)
-            self.recorder = self.patience.ask(lambda: Recorder(self.claim))
+            self.recorder = self.patience.ask(lambda: self.kind.recorder(self.claim))
             self.publisher = self.patience.ask(
                 lambda: Publisher(self.claim, self.folder)
             )
@@ -137,10 +138,12 @@ class _Attempt:
             if early is not None:
                 return early
             self.patience.ask(self._fetch)
-            self.patience.ask(self._bring_table)
+            self.patience.ask(lambda: self.kind.bring(self.claim))
             self.shortage = memory.Shortage()
             environment = _environment(self.claim)
-            process = engine.start(self.claim.spec, self.folder, environment, lock)
+            process = engine.start(
+                *(self.kind.command, self.claim.spec, self.folder, environment, lock)
+            )
         try:
             return self._watch(process)
         except LeftBehindError:
@@ -170,11 +173,6 @@ class _Attempt:
         )
         if found:
             logger.info("Job %s goes on from epoch %d", self.claim.job_uuid, found)
-
-    def _bring_table(self) -> None:
-        """Put the imported table where the engine looks, if this search reads one."""
-        plan = Run.objects.values_list("plan", flat=True).get(job_id=self.claim.job_id)
-        table_file.refresh_for(plan, self.claim.spec)
 
     def _publish_rest(self, found: Verdict) -> None:
         """Publish log and last files while the lease is ours.  What cannot be

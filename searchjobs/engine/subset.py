@@ -39,7 +39,6 @@ from .events import (
 from .files import write_whole
 from .problems import SearchError, SpecError
 from .seeding import Streams
-from .selection.class_limit import balance
 from .selection.reducing import Chosen, choose_set
 from .subset_spec import SubsetSpec, subset_problems
 
@@ -209,8 +208,8 @@ def _set(event: SamplesPruned) -> SubsetSet:
         after=event.after,
         class_counts_before=event.class_counts_before,
         class_counts_after=event.class_counts_after,
-        balance_before=balance(torch.tensor(event.class_counts_before)),
-        balance_after=balance(torch.tensor(event.class_counts_after)),
+        balance_before=event.balance or 0.0,
+        balance_after=event.balance_after or 0.0,
     )
 
 

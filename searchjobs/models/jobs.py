@@ -35,6 +35,9 @@ class Job(models.Model):
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.SEARCH)
+    subject = models.CharField(
+        max_length=160, blank=True, help_text="What pages call it, if it is no run."
+    )
     team = models.ForeignKey(Team, models.PROTECT, related_name="jobs")
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="jobs"
@@ -116,9 +119,10 @@ class Job(models.Model):
 
     @property
     def title(self) -> str:
-        """What pages call it: its run, else its kind; ``run__experiment`` is read."""
-        run = getattr(self, "run", None)
-        return str(run) if run is not None else self.get_kind_display()
+        """What pages call it: its run, else its subject; ``run__experiment`` is
+        read of a search."""
+        run = getattr(self, "run", None) if self.kind == self.Kind.SEARCH else None
+        return str(run) if run is not None else self.subject or self.get_kind_display()
 
 
 class Attempt(models.Model):

@@ -26,7 +26,7 @@ def test_an_engine_is_given_none_of_the_installations_secrets(
         monkeypatch.setenv(name, "hidden")
     monkeypatch.setattr(child, "command", lambda _: [sys.executable, "-c", PRINT])
     with runfolder.locked(tmp_path, 1) as lock:
-        engine = child.start({}, tmp_path, {"OMP_NUM_THREADS": "3"}, lock)
+        engine = child.start("run", {}, tmp_path, {"OMP_NUM_THREADS": "3"}, lock)
     assert engine.wait(30) == 0
     given = runfolder.log_tail(tmp_path).split()
     assert "OMP_NUM_THREADS" in given

@@ -213,7 +213,7 @@ def test_an_engine_that_will_not_end_is_killed_with_all_that_it_has_started(
     monkeypatch.setattr(child, "command", lambda _: [sys.executable, "-c", STUBBORN])
     monkeypatch.setattr(child, "GRACE_SECONDS", 0.5)
     with runfolder.locked(tmp_path, 1) as lock:
-        engine = child.start({}, tmp_path, {}, lock)
+        engine = child.start("run", {}, tmp_path, {}, lock)
     wait_until(lambda: "ready" in runfolder.log_tail(tmp_path), what="the engine")
     family = psutil.Process(engine.pid).children(recursive=True)
     assert len(family) == 1

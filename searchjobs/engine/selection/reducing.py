@@ -96,6 +96,7 @@ def choose_set(
         removed=int((~kept).sum()),
         after=int(kept.sum()),
         balance=balance(before),
+        balance_after=balance(after),
         limit=strictness(balance(before), 1) if rule == "limit" else None,
         class_counts_before=before.tolist(),
         class_counts_after=after.tolist(),
