@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from . import bell
+from . import bell, slot_names
 from .lifecycle import transition
 from .liveness import answering
 from .models import Attempt, Job, Queue, Slot
@@ -379,7 +379,7 @@ def _take(job: Job, queue: Queue, slots: list[Slot]) -> Claim:
         team_id=job.team_id,
         number=fence,
         worker_name=own.worker.name,
-        slot_name=str(own),
+        slot_name=slot_names.name_of(slots),
         host=own.worker.host,
         queue_name=queue.name,
         device=own.device,

@@ -10,6 +10,7 @@ from django.utils import timezone
 from nasweb.runs.words import duration
 from searchjobs.liveness import is_answering
 from searchjobs.models import Attempt, Job, Queue, Slot
+from searchjobs.slot_names import may_have_run_on, slots_of
 from searchjobs.states import HELD, State
 
 from .lines import HEAVY
@@ -118,17 +119,18 @@ def short_name(slot: Slot) -> str:
 
 
 def _last_attempts(slots: list[Slot]) -> dict[str, Attempt]:
-    """Return the last attempt on each of these slots."""
+    """Return the last attempt on each of these slots, by their names."""
     if not slots:
         return {}
-    found = (
-        Attempt.objects.filter(slot_name__in=[str(slot) for slot in slots])
+    newest = (
+        Attempt.objects.filter(may_have_run_on(slots))
         .select_related("job__run")
         .defer(*(f"job__{column}" for column in HEAVY if "experiment" not in column))
         .order_by("slot_name", "-started")
         .distinct("slot_name")
     )
-    return {attempt.slot_name: attempt for attempt in found}
+    ordered = sorted(newest, key=lambda attempt: attempt.started)
+    return {name: attempt for attempt in ordered for name in slots_of(attempt)}
 
 
 def _fate(slot: Slot, attempt: Attempt | None, teams: Collection[int]) -> str:

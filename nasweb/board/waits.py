@@ -51,10 +51,10 @@ def medians(last: timedelta = DAY) -> dict[str, float]:
                       AND event.object_type = 'job' AND event.verb = ANY(%(anew)s)
                       AND event.object_id = job.uuid::text
                 ) asked ON true
-                WHERE attempt.started > now() - %(last)s
+                WHERE attempt.started > now() - make_interval(secs => %(last)s)
             ) waits
             WHERE since IS NOT NULL GROUP BY queue_name
             """,
-            {"back": [*map(str, BACK)], "anew": [*ANEW], "last": last},
+            {"back": [*map(str, BACK)], "anew": [*ANEW], "last": last.total_seconds()},
         )
         return {name: float(seconds) for name, seconds in cursor.fetchall()}

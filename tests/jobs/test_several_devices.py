@@ -49,7 +49,8 @@ def test_a_job_of_two_slots_finds_what_one_process_finds(
     job.refresh_from_db()
     assert job.state == State.SUCCEEDED, job.error
     assert not Slot.objects.filter(job=job).exists()
-    assert Attempt.objects.get(job=job).devices == 2
+    attempt = Attempt.objects.get(job=job)
+    assert (attempt.devices, attempt.slot_name) == (2, "worker@here : 0, 1")
     assert EpochRecord.objects.filter(run__job=job).count() == 2
     for _ in search(validate({**job.spec, **spec_for(1, epochs=2)}), tmp_path / "one"):
         pass

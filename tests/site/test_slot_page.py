@@ -11,9 +11,10 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from nasweb.board import load
+from nasweb.board import load, slots
 from nasweb.board.lines import device_words, limit_words, moment_words
-from searchjobs.models import Attempt, Queue, Slot, SlotSample, Team
+from searchjobs.models import Attempt, Job, Queue, Slot, SlotSample, Team, Worker
+from searchjobs.slot_names import name_of, slots_of
 from tests.jobs.conftest import make_slot
 from tests.site.factories import digits_spec, make_run
 
@@ -76,6 +77,76 @@ def test_the_page_shows_a_day_of_load_and_the_attempts(
         "temperature": [60.0, 60.0],
     }
     assert figure["data"][0]["x"] == pytest.approx([-10, 0], abs=0.1)
+
+
+def ran(user: User, team: Team, slots: list[Slot], name: str, minutes: float) -> None:
+    """Add a job that ran on these slots until so many minutes ago."""
+    queue, _ = Queue.objects.get_or_create(name="gpu", device="cuda")
+    spec = digits_spec(3)
+    job = make_run(user, team, queue, name=name, spec=spec, state="failed").job
+    ended = timezone.now() - timedelta(minutes=minutes)
+    Attempt.objects.create(
+        job=job,
+        team=team,
+        number=1,
+        worker_name=slots[0].worker.name,
+        slot_name=name_of(slots),
+        devices=len(slots),
+        started=ended - timedelta(hours=1),
+        ended=ended,
+    )
+
+
+def listed(client: Client, slot: Slot) -> list[str]:
+    answer = client.get(f"/installation/slots/{slot.pk}/")
+    return [each.job.run.experiment.name for each in answer.context["attempts"]]
+
+
+def test_an_attempt_on_several_slots_stands_under_each_of_them_and_under_no_other(
+    admin_user: User,
+    user: User,
+    team: Team,
+    slot: Slot,
+    client_for: Callable[[User], Client],
+) -> None:
+    others = [make_slot("node1", number, device="cuda") for number in (1, 2, 11, 12)]
+    elsewhere = make_slot("node12", 2, device="cuda")
+    ran(user, team, [others[1], others[3], slot], "three", 30)
+    ran(user, team, [others[0]], "one", 20)
+    ran(user, team, [others[0], others[1]], "two", 10)
+    client = client_for(admin_user)
+    assert listed(client, slot) == ["three"]
+    assert [listed(client, other) for other in others] == [
+        ["two", "one"],
+        ["two", "three"],
+        [],
+        ["three"],
+    ]
+    assert listed(client, elsewhere) == []
+    assert "node1 : 0, 2, 12" in [each.slot_name for each in Attempt.objects.all()]
+
+
+def test_a_lost_slot_tells_of_the_run_that_it_had_with_others(
+    user: User, team: Team, slot: Slot
+) -> None:
+    second = make_slot("node1", 1, device="cuda")
+    third = make_slot("node1", 2, device="cuda")
+    silent = timezone.now() - timedelta(hours=1)
+    Worker.objects.update(seen=silent)
+    ran(user, team, [slot, second], "before", 50)
+    ran(user, team, [second], "after", 40)
+    Job.objects.filter(run__experiment__name="after").update(state="cancelled")
+    told = {row.slot.number: row.lost for row in slots.rows(slots.read(), {team.pk})}
+    assert told[0].endswith("its run has failed")
+    assert told[1].endswith("its run was cancelled")
+    assert told[third.number].endswith("nothing ran there")
+
+
+def test_the_names_of_slots_are_cut_to_what_an_attempt_can_say() -> None:
+    worker = Worker(name="w" * 120)
+    name = name_of([Slot(worker=worker, number=number) for number in range(100)])
+    assert name == f"{'w' * 120} : 0, 1, 2, 3, 4, 5"
+    assert len(slots_of(Attempt(slot_name=name))) == 6
 
 
 def test_without_a_sample_the_chart_says_so(

@@ -10,6 +10,7 @@ from nasweb import access
 from nasweb.board import load, slots
 from nasweb.figures.devices import load as load_figure
 from searchjobs.models import Attempt, Slot
+from searchjobs.slot_names import ran_on
 
 from .answers import administrators_only
 
@@ -26,7 +27,7 @@ def detail(request: HttpRequest, key: int) -> HttpResponse:
     )
     teams = {team.pk for team in access.teams_of(request)}
     attempts = (
-        Attempt.objects.filter(slot_name=str(slot))
+        Attempt.objects.filter(ran_on(slot))
         .select_related("job__run__experiment", "job__team")
         .defer(*(f"job__{column}" for column in slots.HEAVY))
         .order_by("-started")
