@@ -35,20 +35,35 @@ class Jury:
             if rule.options.watch:
                 decision = replace(decision, stop=False)
             if decision != Decision():
-                named = decision.epoch or report.epoch
-                self._said[number] = replace(decision, epoch=named)
-                yield StopSuggested(
-                    rule=rule.name,
-                    title=rule.title,
-                    epoch=report.epoch,
-                    architecture_epoch=named,
-                    stopped=decision.stop,
-                    reason=decision.reason,
-                )
+                yield self._take(number, decision, report)
             if not rule.options.watch:
                 said.append(decision)
         self.decision = min(
             said, key=lambda d: (not d.stop, d.epoch is None), default=Decision()
+        )
+        if self.decision.stop:
+            yield from self._cut_short(report)
+
+    def _cut_short(self, report: EpochFinished) -> Iterator[StopSuggested]:
+        """Tell of the rules that waited for an end which does not come now."""
+        for number, rule in enumerate(self.rules):
+            reason = "" if number in self._said else rule.cut_short(report)
+            if reason:
+                yield self._take(number, Decision(reason=reason), report)
+
+    def _take(
+        self, number: int, decision: Decision, report: EpochFinished
+    ) -> StopSuggested:
+        """Keep what a rule says, and return it as the event that tells it."""
+        rule, named = self.rules[number], decision.epoch or report.epoch
+        self._said[number] = replace(decision, epoch=named)
+        return StopSuggested(
+            rule=rule.name,
+            title=rule.title,
+            epoch=report.epoch,
+            architecture_epoch=named,
+            stopped=decision.stop,
+            reason=decision.reason,
         )
 
     def architectures(self, history: list[EpochFinished]) -> Iterator[Derived]:

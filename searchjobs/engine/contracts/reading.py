@@ -71,6 +71,11 @@ class StoppingRule(Part, ABC):
     @abstractmethod
     def observe(self, report: EpochFinished) -> Decision: ...
 
+    def cut_short(self, report: EpochFinished) -> str:
+        """Say why the rule found nothing, now that another rule ends the search after
+        this epoch; empty for a rule that waits for no end of its own."""
+        return ""
+
     def state_dict(self) -> dict[str, Any]:
         return {}
 

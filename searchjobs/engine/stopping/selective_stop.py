@@ -108,6 +108,15 @@ class SelectiveStop(StoppingRule):
             return Decision(reason=peaks.found_nothing(found, options.operation))
         return Decision(epoch=found.epoch, reason=f"{self._named(found)}.")
 
+    def cut_short(self, report: EpochFinished) -> str:
+        if self.options.algorithm == "online":
+            return ""
+        return (
+            f"Found nothing: another rule stopped the search at epoch {report.epoch} "
+            f"of {report.epochs}, and the offline algorithm names a peak only after "
+            "all of them; let the other rule only watch."
+        )
+
     def _named(self, found: peaks.Peak) -> str:
         equation = peaks.EQUATIONS[self.options.criterion]
         return (

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .made import heard, heard_with_breaks, jury_of, problems_of, with_magnitude
+from .made import (
+    heard,
+    heard_with_breaks,
+    jury_of,
+    problems_of,
+    report,
+    with_magnitude,
+)
 
 THREE = "nor_conv_3x3"
 RULE = {"name": "selective-stop", "min_epoch": 1}
@@ -83,6 +90,28 @@ def test_one_that_found_nothing_leaves_the_word_to_one_that_found_a_peak():
     told = heard(jury, series(*RISE_AND_FALL, epochs=8))
     assert [t.architecture_epoch for t in told] == [8, 3]
     assert jury.decision.epoch == 3
+
+
+def test_offline_it_says_so_if_another_rule_stops_the_search_first():
+    stops = {"name": "darts-plus-skips", "skips": 6, "min_epoch": 1}
+    offline = {"name": "selective-stop", "min_epoch": 1}
+    skips = [[0.0, 9.0, 0.0, 0.0, 0.0]] * 6
+    jury = jury_of(stops, offline, {**offline, "algorithm": "online"})
+    assert list(jury.hear(report(1))) == []
+    ended, cut = jury.hear(report(2, skips))
+    assert (ended.rule, ended.stopped) == ("darts-plus-skips", True)
+    assert (cut.rule, cut.stopped, cut.epoch) == ("selective-stop", False, 2)
+    assert cut.reason.startswith("Found nothing: another rule stopped the search at ")
+    assert "epoch 2 of 50" in cut.reason
+    assert jury.decision.stop
+    assert jury.decision.epoch == 2
+
+
+def test_a_rule_that_only_watches_cuts_nothing_short():
+    watches = {"name": "darts-plus-skips", "skips": 6, "min_epoch": 1, "watch": True}
+    jury = jury_of(watches, {"name": "selective-stop", "min_epoch": 1})
+    (marked,) = jury.hear(report(1, [[0.0, 9.0, 0.0, 0.0, 0.0]] * 6))
+    assert marked.rule == "darts-plus-skips"
 
 
 def test_epochs_before_the_first_that_counts_are_no_peak():
