@@ -13,13 +13,14 @@ from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from nasweb import access, summaries
+from nasweb import access, controls, summaries, tables
 from nasweb.pages import launch
 from nasweb.pages.launch import read_tags
 from nasweb.runs.found import across
 from nasweb.runs.status import share_done
 from searchjobs import benchmark, lifecycle
 from searchjobs import launch as launching
+from searchjobs.controls import launch_missing
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.models import Experiment, Run, Team
@@ -108,8 +109,13 @@ def _tags_of(team: Team | None) -> list[str]:
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One experiment, its seeds side by side."""
     experiment = access.experiment_or_404(request, uuid)
+    claims = controls.claims([experiment])
+    if (form := request.GET.get("controls", "")) in tables.FORMS and claims:
+        return tables.respond(claims[0].table, form)
     context = {
         **_runs_context(experiment),
+        "claims": claims,
+        "forms": tables.FORMS,
         "spec_yaml": _spec_yaml(experiment),
         "can_act": can_act(request.user, experiment),
         "can_launch": can_launch(request.user, experiment.team),
@@ -191,6 +197,25 @@ def cancel(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return redirect("experiments:detail", uuid)
 
 
+@require_POST
+def add_controls(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Launch the control runs that this experiment lacks."""
+    experiment = access.experiment_or_404(request, uuid)
+    try:
+        made = launch_missing(request.user, experiment)
+    except SpecError as error:
+        found = " ".join(problem.sentence for problem in error.problems)
+        messages.error(request, f"No control was launched. {found}")
+    else:
+        count = sum(len(each.seeds) for each in made)
+        if made:
+            noun = "run was" if count == 1 else "runs were"
+            messages.success(request, f"{count} control {noun} launched.")
+        else:
+            messages.info(request, "Every control run is there already.")
+    return redirect("experiments:detail", uuid)
+
+
 urlpatterns = [
     path("", index, name="list"),
     path("new/", launch.new, name="new"),
@@ -201,4 +226,5 @@ urlpatterns = [
     path("<uuid:uuid>/runs/", runs, name="runs"),
     path("<uuid:uuid>/edit/", edit, name="edit"),
     path("<uuid:uuid>/cancel/", cancel, name="cancel"),
+    path("<uuid:uuid>/controls/", add_controls, name="controls"),
 ]
