@@ -20,7 +20,10 @@ AXES: dict[str, tuple[str, str]] = {
 MEASURES: dict[str, tuple[str, str]] = {
     "table": ("genotype by table", "trained accuracy of the genotype: a look-up"),
     "inherited": ("derived cell", "inherited weights, probe samples of V: not trained"),
-    "supernet": ("supernet", "probe samples of V"),
+    "supernet": (
+        "supernet",
+        "probe samples of V; of methods that sample cells, the mean of drawn ones",
+    ),
 }
 MOST_GRID_POINTS = 300
 

@@ -30,13 +30,20 @@ _PER_CENT = {"ticksuffix": " %", "rangemode": "tozero"}
 
 
 def accuracy(
-    points: Sequence[Point], epochs: int, dataset: str, *, table: bool, waiting: str
+    points: Sequence[Point],
+    epochs: int,
+    dataset: str,
+    *,
+    table: bool,
+    paths: int = 0,
+    waiting: str,
 ) -> Figure:
     """Return the accuracy chart (per cent).
 
     Supernet on T (mean of the weight steps) and V (probe samples), the derived cell
     with inherited weights on V, and, where a table is loaded, the trained value of
-    each epoch's genotype on ``dataset``'s test set: a look-up, drawn apart.
+    each epoch's genotype on ``dataset``'s test set: a look-up, drawn apart.  With
+    ``paths``, V is the mean of so many drawn cells, each on its part of the probe.
     """
     hover = "epoch %{x}: %{y:.1f} %<extra>%{fullData.name}</extra>"
     lines = [
@@ -49,7 +56,7 @@ def accuracy(
             hovertemplate=hover,
         ),
         growing(
-            "supernet on V",
+            f"mean of {paths} drawn cells on V" if paths else "supernet on V",
             "valid_accuracy",
             points,
             scale=100,
@@ -130,8 +137,11 @@ def table_accuracy(
     return figure(lines, shape, missing if not loaded else "" if points else waiting)
 
 
-def losses(points: Sequence[Point], epochs: int, *, waiting: str) -> Figure:
-    """Return the mean cross-entropy of the weight steps on T and on V's probe."""
+def losses(
+    points: Sequence[Point], epochs: int, *, paths: int = 0, waiting: str
+) -> Figure:
+    """Return the mean cross-entropy of the weight steps on T and on V's probe, of the
+    mixture or of ``paths`` drawn cells."""
     hover = "epoch %{x}: %{y:.3f}<extra>%{fullData.name}</extra>"
     lines = [
         growing(
@@ -142,7 +152,7 @@ def losses(points: Sequence[Point], epochs: int, *, waiting: str) -> Figure:
             hovertemplate=hover,
         ),
         growing(
-            "V, probe samples",
+            f"V, mean of {paths} drawn cells" if paths else "V, probe samples",
             "valid_loss",
             points,
             line={"color": VALID, "width": 1.8, "dash": "dash"},

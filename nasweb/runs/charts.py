@@ -35,12 +35,17 @@ def charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
     last = points[-1] if points else None
     over_epochs = {
         "accuracy": accuracy.accuracy(
-            points, epochs, setting.dataset, table=setting.table_loaded, waiting=wait
+            points,
+            epochs,
+            setting.dataset,
+            table=setting.table_loaded,
+            paths=setting.paths,
+            waiting=wait,
         ),
         "table": accuracy.table_accuracy(
             points, epochs, setting.optimum, loaded=setting.table_loaded, waiting=wait
         ),
-        "losses": accuracy.losses(points, epochs, waiting=wait),
+        "losses": accuracy.losses(points, epochs, paths=setting.paths, waiting=wait),
         "remaining": samples.remaining(points, epochs, setting.plan, waiting=wait),
         "parameter-free": parameter_free.parameter_free(points, epochs, waiting=wait),
         "margins": alpha.margins(points, epochs, setting.edges, waiting=wait),

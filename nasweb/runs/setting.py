@@ -21,6 +21,8 @@ class Setting:
     Attributes:
         strengths: what the numbers of the heat map are, in words.
         curves: what each curve is that the method names.
+        paths: over how many drawn cells the accuracy of the supernet is a mean; 0: it
+            is that of the mixture.
         dataset: the table's data set to compare with: the one that is searched on
             if the table has it, else CIFAR-10.
         optimum: best test accuracy of the table per data set; empty without one.
@@ -31,6 +33,7 @@ class Setting:
     operations: Sequence[str]
     strengths: str
     curves: Mapping[str, str]
+    paths: int
     classes: Sequence[str]
     plan: Mapping[str, Any]
     selection: str
@@ -58,6 +61,7 @@ def setting_of(run: Run) -> Setting:
         operations=run.structure.get("operations") or list(space.operations),
         strengths=run.structure.get("strengths") or _strength_label(spec),
         curves=_curves(spec),
+        paths=_paths(spec),
         classes=run.structure.get("classes") or [],
         plan=run.plan,
         selection=str((spec.get("selection") or {}).get("name", "full")),
@@ -83,3 +87,10 @@ def _curves(spec: Mapping[str, Any]) -> Mapping[str, str]:
     """Return what the method says of the curves that it names."""
     name = (spec.get("method") or {}).get("name", "")
     return next((part.curves for part in methods.all() if part.name == name), {})
+
+
+def _paths(spec: Mapping[str, Any]) -> int:
+    """Return how many drawn cells the method's supernet is measured by."""
+    name = (spec.get("method") or {}).get("name", "")
+    known = {part.name: getattr(part, "sampled_paths", 0) for part in methods.all()}
+    return known.get(name, 0)

@@ -377,6 +377,36 @@ class DatasetChecked(_Event):
     seconds: float
 
 
+EvaluationSplit = Literal["test", "held-out"]
+
+
+class CellEpoch(_Event):
+    """An epoch of the training of one cell; ``loss`` and ``accuracy`` are of images
+    that were not trained on, shares from 0 to 1."""
+
+    type: Literal["cell_epoch"] = "cell_epoch"
+    epoch: int
+    epochs: int
+    train_loss: float
+    train_accuracy: float
+    loss: float
+    accuracy: float
+    rate: float = Field(description="learning rate of the epoch")
+    seconds: float = Field(description="trained so far, without measuring")
+
+
+class CellTrained(_Event):
+    """A cell is trained; the accuracy is that after the last epoch."""
+
+    type: Literal["cell_trained"] = "cell_trained"
+    epoch: int
+    accuracy: float = Field(description="top-1, per cent")
+    split: EvaluationSplit
+    images: int = Field(description="that the accuracy was measured on")
+    parameters: int
+    seconds: float
+
+
 class Failed(_Event):
     """The search cannot go on; ``sentence`` says what happened and what to do."""
 
@@ -395,6 +425,8 @@ Event = (
     | Finished
     | JobStarted
     | SubsetMade
+    | CellEpoch
+    | CellTrained
     | DatasetChecked
     | Failed
 )

@@ -121,7 +121,8 @@ class Method(PlannedMethod, ABC):
     """Whether alpha follows a gradient of the loss, so that it has a Hessian."""
     sampled_paths: ClassVar[int] = 0
     """For weights that only ever trained on single architectures: over how many of
-    ``sample`` the accuracy of the supernet is a mean.  0: that of the mixture."""
+    ``sample`` the accuracy of the supernet is a mean, each on its own part of the
+    probe.  0: that of the mixture."""
 
     def __init__(self, options: Options, search: Search) -> None:
         self.options = options

@@ -5,6 +5,10 @@ and not the data.  Evaluation uses the test transform.  Mixture and cell are bot
 normalised by the statistics of the evaluation batch (methods spec 7): running
 statistics are those of the mixture and would spoil the cell.  The size of that
 batch is part of the figure, hence fixed here.
+
+Weights that only ever trained on single architectures are measured on some of those:
+each sees its own part of the probe, so that all together cost about what the mixture
+of another method does.
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ from ..seeding import Streams
 from .statistics import batch_statistics
 
 EVALUATION_BATCH = 256
+#: The least images that a drawn architecture is measured on: a training batch, whose
+#: statistics the batch norms know.
+PATH_IMAGES = 64
 
 
 def probe_batches(search: Search, ids: Tensor) -> list[Batch]:
@@ -28,16 +35,35 @@ def probe_batches(search: Search, ids: Tensor) -> list[Batch]:
     return [search.data.batch(part) for part in ids.tensor_split(count)]
 
 
+def path_batches(search: Search, ids: Tensor) -> list[list[Batch]]:
+    """Return, for each drawn architecture that a method is measured by, its part of the
+    probe: an equal share, together all of it, and at least 64 images of it, so that
+    parts of a small probe overlap."""
+    count, images = search.method.sampled_paths, len(ids)
+    if count == 0:
+        return []
+    size = max(-(-images // count), min(images, PATH_IMAGES))
+    places = torch.arange(size, device=ids.device)
+    return [
+        probe_batches(search, ids[(places + path * images // count) % images])
+        for path in range(count)
+    ]
+
+
 @torch.no_grad()
 def supernet_accuracy(search: Search, probe: list[Batch]) -> tuple[float, float]:
-    """Return mean loss and accuracy (0 to 1) of the mixture; of random architectures
-    where the weights only know those (``Method.sampled_paths``)."""
-    wanted = search.method.sampled_paths
-    if wanted == 0:
-        return _evaluate(search, probe, None)
-    found = [_evaluate(search, probe, path) for path in _random_paths(search, wanted)]
+    """Return mean loss and accuracy (0 to 1) of the mixture."""
+    return _evaluate(search, probe, None)
+
+
+@torch.no_grad()
+def paths_accuracy(search: Search, parts: list[list[Batch]]) -> tuple[float, float]:
+    """Return mean loss and accuracy (0 to 1) of architectures as the method draws
+    them, each on its part of the probe."""
+    paths = _random_paths(search, len(parts))
+    found = [_evaluate(search, *each) for each in zip(parts, paths, strict=True)]
     losses, accuracies = zip(*found, strict=True)
-    return sum(losses) / wanted, sum(accuracies) / wanted
+    return sum(losses) / len(parts), sum(accuracies) / len(parts)
 
 
 @torch.no_grad()

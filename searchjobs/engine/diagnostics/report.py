@@ -13,7 +13,13 @@ from ..events import EpochFinished, SetState
 from ..seeding import Streams
 from ..selection.class_limit import balance
 from . import tables
-from .accuracy import inherited_accuracy, probe_batches, supernet_accuracy
+from .accuracy import (
+    inherited_accuracy,
+    path_batches,
+    paths_accuracy,
+    probe_batches,
+    supernet_accuracy,
+)
 from .eigenvalue import dominant_eigenvalues
 from .tables import NONE, SKIP
 
@@ -34,6 +40,8 @@ class Probe:
         shuffled = torch.randperm(len(ids), generator=Streams(spec.split.seed)["probe"])
         chosen = ids[shuffled[: spec.diagnostics.probe_samples].to(ids.device)]
         self.batches = probe_batches(search, chosen)
+        self.parts = path_batches(search, chosen)
+        """Of methods that are measured by drawn architectures: each one's part."""
         self.eigenvalue_batch = search.data.batch(
             ids[shuffled[: spec.diagnostics.eigenvalue_samples].to(ids.device)]
         )
@@ -49,7 +57,11 @@ def epoch_report(
     strengths = tables.on_cpu(method.strengths())
     found = tables.genotype(space, strengths, prefer=method.preferences)
     choice = space.decode(found)
-    valid_loss, valid_accuracy = supernet_accuracy(search, probe.batches)
+    valid_loss, valid_accuracy = (
+        paths_accuracy(search, probe.parts)
+        if probe.parts
+        else supernet_accuracy(search, probe.batches)
+    )
     inherited = inherited_accuracy(search, probe.batches, found)
     largest, absolute = _eigenvalues(search, epoch, probe)
     train_loss, train_accuracy = totals.epoch.mean(0)

@@ -7,8 +7,10 @@ import torch
 
 from searchjobs.engine.diagnostics.accuracy import (
     inherited_accuracy,
-    supernet_accuracy,
+    path_batches,
+    paths_accuracy,
 )
+from searchjobs.engine.diagnostics.report import Probe
 from searchjobs.engine.parallel import ALONE
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import SpecError
@@ -94,13 +96,37 @@ def test_the_best_of_an_epoch_is_the_best_of_its_candidates():
 
 
 def test_the_accuracy_of_the_supernet_is_that_of_the_same_paths_at_every_epoch():
-    search, _, valid = prepared("rsps")
+    search, *_ = prepared("rsps")
     noise = Streams(search.spec.split.seed)["evaluated paths"]
     cells = [search.method.sample(noise) for _ in range(10)]
-    expected = [inherited_accuracy(search, [valid], cell) for cell in cells]
+    parts = Probe(search).parts
+    pairs = zip(parts, cells, strict=True)
+    expected = [inherited_accuracy(search, part, cell) for part, cell in pairs]
     for _ in range(2):
-        _, found = supernet_accuracy(search, [valid])
+        _, found = paths_accuracy(search, parts)
         assert found == pytest.approx(sum(expected) / 10)
+
+
+@pytest.mark.parametrize(
+    ("images", "each", "batches"), [(40, 40, 1), (100, 64, 1), (1024, 103, 1)]
+)
+def test_each_path_sees_a_tenth_of_the_probe_and_a_training_batch_at_least(
+    images, each, batches
+):
+    search, *_ = prepared("rsps", dataset={"name": "digits"})
+    ids = search.initial_sets["V"]
+    ids = ids.repeat(1 + images // len(ids))[:images]
+    parts = path_batches(search, ids)
+    assert len(parts) == 10
+    assert {sum(len(batch.ids) for batch in part) for part in parts} == {each}
+    assert {len(part) for part in parts} == {batches}
+    seen = torch.cat([batch.ids for part in parts for batch in part])
+    assert set(seen.tolist()) == set(ids.tolist())
+
+
+def test_a_mixture_has_no_parts_of_the_probe():
+    search, *_ = prepared("darts")
+    assert path_batches(search, search.initial_sets["V"]) == []
 
 
 def test_without_candidates_the_page_shows_equal_shares():

@@ -74,6 +74,13 @@ def test_the_table_value_is_a_labelled_step_of_its_own() -> None:
     assert table["customdata"] == ["g", "g"]
 
 
+def test_a_mean_over_drawn_cells_is_called_so() -> None:
+    figure = accuracy([point(1)], 9, "cifar10", table=False, paths=10, waiting="")
+    assert figure["data"][1]["name"] == "mean of 10 drawn cells on V"
+    figure = losses([point(1)], 9, paths=10, waiting="")
+    assert figure["data"][1]["name"] == "V, mean of 10 drawn cells"
+
+
 def test_without_a_table_no_trace_pretends_to_be_trained() -> None:
     figure = accuracy([point(1)], 9, "cifar10", table=False, waiting="")
     assert not any("table" in name for name in by_name(figure))
