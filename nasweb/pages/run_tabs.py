@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from nasweb.figures.theme import operation_style
 from nasweb.pages import outlook
+from nasweb.runs import local_optimum
 from nasweb.runs import points as rows
 from nasweb.runs.charts import dataset_label, tiles_of
 from nasweb.runs.setting import Setting, setting_of
@@ -61,6 +62,7 @@ def render_tab(
         "status": state,
         "outlook": outlook.outlook(run),
         "tiles": tiles_of(run, setting, point),
+        "alert": local_optimum.alert(run),
         "tabs": [
             {
                 "href": reverse(f"runs:{name}", args=[run.uuid]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from nasweb.figures import (
@@ -23,6 +24,7 @@ from searchjobs.engine.data.source import sources
 from searchjobs.models import EpochRecord, Run
 from searchjobs.states import TERMINAL
 
+from . import local_optimum
 from . import points as rows
 from .setting import Setting, setting_of
 from .table_search import newest_charts, table_tiles
@@ -141,7 +143,7 @@ def epoch_messages(
     ``charts`` holds those charts that cannot be extended and are drawn anew: scores
     and classes of the sets that were pruned in this epoch, both sets' classes at the
     first epoch, and what the method tells for the first time.  The tiles stand at the
-    last message only.
+    last message only, and with them the warning of a local optimum.
     """
     found = rows.read(run, max(after - 1, 0))
     known = found.pop(0) if found and found[0]["epoch"] <= after else None
@@ -161,6 +163,7 @@ def epoch_messages(
             }
         )
     messages[-1]["tiles"] = tiles_of(run, setting, points[-1])
+    messages[-1]["alert"] = asdict(local_optimum.alert(run))
     return messages
 
 

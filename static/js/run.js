@@ -176,6 +176,9 @@
     }
     after = message.epoch;
     message.tiles.forEach(showTile);
+    if (message.alert) {
+      showAlert(message.alert);
+    }
     if (!charts || !charts.read("figures")) {
       return;
     }
@@ -235,6 +238,14 @@
     ["label", "value", "unit", "note"].forEach(function (part) {
       element.querySelector('[data-part="' + part + '"]').textContent = tile[part];
     });
+  }
+
+  // A cell without weights: said as soon as it is one, taken back when it is none.
+  function showAlert(alert) {
+    const line = live("alert");
+    line.dataset.tone = alert.tone;
+    line.textContent = alert.words;
+    line.hidden = !alert.words;
   }
 
   function takeState(state) {
