@@ -29,6 +29,7 @@ from nasweb.runs import points as rows
 from nasweb.runs import table_search
 from nasweb.runs.charts import charts, epoch_messages, marks, method_charts
 from nasweb.runs.files import attachment, groups
+from nasweb.runs.opening import opening
 from nasweb.runs.setting import Setting, setting_of
 from nasweb.runs.spec_view import ordered, sections
 from nasweb.runs.status import status
@@ -67,10 +68,12 @@ def live(request: HttpRequest, uuid: UUID) -> HttpResponse:
         return _table_search(request, run, setting, points)
     figures = charts(setting, points)
     of_method = method_charts(setting, points)
+    opened = opening(run, points)
     context = {
         "figures": figures | of_method,
         "method_charts": [{"name": n, **f["card"]} for n, f in of_method.items()],
-        "history": _history(setting, points),
+        "history": _history(setting, points, opened.point),
+        "opened": opened,
         "selection_note": _selection_note(run),
         **_found_context(run, setting, points),
     }
@@ -130,21 +133,24 @@ def _table_search(
 
 @require_safe
 def architecture(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """The cell of the newest epoch: graph, table values, edge by edge."""
+    """The cell of the newest epoch, or of the result: graph, table values, edges."""
     run = access.run_or_404(request, uuid)
     points, setting = rows.read(run), setting_of(run)
     last = points[-1] if points else None
     figures = charts(setting, points)
+    opened = opening(run, points)
+    shown = opened.point
     context = {
         "figures": {name: figures[name] for name in ("margins", "table")},
-        "history": _history(setting, points[-1:]),
-        "edges": _edges(setting, last) if last else [],
-        "values": _table_rows(setting, last) if last else [],
-        "parameters": compact(last["parameters"])
-        if last and last["parameters"]
+        "history": _history(setting, [shown] if shown else []),
+        "opened": opened,
+        "edges": _edges(setting, shown) if shown else [],
+        "values": _table_rows(setting, shown) if shown else [],
+        "parameters": compact(shown["parameters"])
+        if shown and shown["parameters"]
         else "",
-        "flops": compact(last["flops"]) if last and last["flops"] else "",
-        "inherited": per_cent((last or {}).get("inherited_accuracy")),
+        "flops": compact(shown["flops"]) if shown and shown["flops"] else "",
+        "inherited": per_cent((shown or {}).get("inherited_accuracy")),
         "changes": _changes(points),
         **_found_context(run, setting, points),
     }
@@ -238,7 +244,7 @@ cancel = _action(lifecycle.cancel, "The run is being cancelled; what it found st
 pause = _action(lifecycle.request_pause, "The run pauses at its next checkpoint.")
 resume = _action(lifecycle.resume, "The run is in its queue again.")
 requeue = _action(lifecycle.requeue, "The run gets another try from its checkpoint.")
-again = _action(start_again, "The run starts again from its first epoch.")
+again = _action(start_again, "The run starts again from the beginning.")
 
 
 @require_POST
@@ -252,8 +258,15 @@ def restart(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return redirect("runs:detail", uuid=uuid)
 
 
-def _history(setting: Setting, points: list[rows.Point]) -> list[dict[str, Any]]:
-    """Return what the epoch slider shows of each epoch."""
+def _history(
+    setting: Setting, points: list[rows.Point], opened: rows.Point | None = None
+) -> list[dict[str, Any]]:
+    """Return what the epoch slider shows of each epoch; that at which it opens is
+    there however long the run."""
+    kept = thin(points)
+    if opened and opened["epoch"] not in {each["epoch"] for each in kept}:
+        at = [each for each in points if each["epoch"] == opened["epoch"]]
+        kept = sorted([*kept, *at], key=lambda each: int(each["epoch"]))
     return [
         {
             **{name: each[name] for name in _IN_HISTORY},
@@ -264,7 +277,7 @@ def _history(setting: Setting, points: list[rows.Point]) -> list[dict[str, Any]]
                 if each["method"].get(name)
             },
         }
-        for each in thin(points)
+        for each in kept
     ]
 
 
@@ -310,7 +323,7 @@ def _number(values: list[float], place: int) -> str:
 
 
 def _table_rows(setting: Setting, point: rows.Point) -> list[dict[str, Any]]:
-    """Return the table's values of the newest genotype per data set."""
+    """Return the table's values of the genotype per data set."""
     return [
         {
             "label": benchmark.DATASETS[name],

@@ -94,6 +94,16 @@ def found(run: Run, suggestions: Sequence[Mapping[str, Any]]) -> list[Found]:
     return rows
 
 
+def words(run: Run, given: ArchitectureFound) -> str:
+    """Return by what an architecture was found: ``Magnitude peak, conv 3×3``; a rule's
+    criterion names the rule already: ``SS conv 3×3``."""
+    space = benchmark.space_named(points.space_name(run))
+    by, criterion = _label(given.derivation), _criterion(space, given.criterion)
+    if criterion and any(r.name == given.derivation for r in stopping_rules.all()):
+        return criterion
+    return f"{by}, {criterion}" if criterion else by
+
+
 def _given(run: Run) -> list[ArchitectureFound]:
     """Return what is stored of a run; what an older version did not tell is empty."""
     stored = run.architectures[:MOST]

@@ -9,6 +9,7 @@ from typing import Any
 from searchjobs import benchmark
 from searchjobs.engine.contracts import Space
 from searchjobs.engine.diagnostics.tables import NONE, SKIP
+from searchjobs.engine.events import ArchitectureFound
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
 from searchjobs.recorder import COLUMNS
 from searchjobs.states import TERMINAL
@@ -206,28 +207,43 @@ def result(run: Run, last: Mapping[str, Any] | None) -> Point | None:
     """
     if last is None or run.job.state not in TERMINAL or not run.architectures:
         return None
-    given = run.architectures[0]
-    space = benchmark.space_named(space_name(run))
-    if given["architecture"] == last["genotype"] or last["repeats"]:
+    given = ArchitectureFound.model_validate(run.architectures[0])
+    if given.architecture == last["genotype"] or last["repeats"]:
         return None
-    edges = cell(space, given["architecture"])
+    return {**with_architecture(run, last, given), "epoch": given.epoch}
+
+
+def with_architecture(
+    run: Run, at: Mapping[str, Any], given: ArchitectureFound
+) -> Point:
+    """Return an epoch with the architecture that a run gave in the place of the
+    genotype, and with what is known of it.  One look-up."""
+    space = benchmark.space_named(space_name(run))
+    edges = cell(space, given.architecture)
     chosen = [choice[-1] for choice in edges]
-    entry = benchmark.lookup(space.name, [given["architecture"]])
+    entry = benchmark.lookup(space.name, [given.architecture]).get(given.architecture)
+    known = run.architecture
+    if known is not None and known.encoding != given.architecture:
+        known = None
     return {
-        **last,
-        "epoch": given["epoch"],
-        "genotype": given["architecture"],
+        **at,
+        "genotype": given.architecture,
         "cell": edges,
+        "genotype_without_none": given.without_none or at["genotype_without_none"],
+        "cell_without_none": cell(space, given.without_none) or at["cell_without_none"],
         "skips": chosen.count(SKIP),
         "nones": chosen.count(NONE),
         "parameter_free": sum(name in space.parameter_free for name in chosen),
-        "connected": given.get("connected", True),
+        "connected": given.connected,
+        "parameters": known.parameters if known else None,
+        "flops": known.flops if known else None,
+        "index": known.index if known else None,
         "inherited_accuracy": EpochRecord.objects.filter(
-            run=run, epoch=given["epoch"], genotype=given["architecture"]
+            run=run, epoch=given.epoch, genotype=given.architecture
         )
         .values_list("inherited_accuracy", flat=True)
         .first(),
-        "table": table_values(entry[given["architecture"]]) if entry else None,
+        "table": table_values(entry) if entry else None,
     }
 
 

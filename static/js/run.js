@@ -387,8 +387,10 @@
   }
   if (slider) {
     if (history.length) {
-      slider.value = newest();
-      showEpoch(newest());
+      // a run that went back opens at the epoch of its result
+      const opens = follow.checked ? newest() : Number(slider.value);
+      slider.value = opens;
+      showEpoch(opens);
     }
     slider.addEventListener("input", function () {
       follow.checked = false;

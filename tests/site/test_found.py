@@ -220,6 +220,71 @@ def test_what_a_stopped_run_gave_is_its_result_on_every_page(
     assert group["last"]["epoch"]["mean"] == 8  # the whole search was paid
 
 
+def opened(client: Client, run: Run) -> tuple[str, str]:
+    """What the slider of the live tab stands at, and the notices of a run's page."""
+    html = client.get(f"/runs/{run.uuid}/").content.decode()
+    slider = re.search(r'id="epoch-slider"[^>]* value="(\d+)"', html)
+    assert slider
+    said = re.findall(r'<p class="notice small">(.*?)</p>', html, re.S)
+    follows = re.search(r'id="follow"( checked)?>', html)
+    assert follows
+    assert bool(follows[1]) == (not said)
+    return slider[1], " ".join(re.sub(r"<[^>]+>", "", "".join(said)).split())
+
+
+@pytest.mark.django_db
+def test_a_run_that_went_back_opens_at_the_epoch_of_its_result(
+    run: Run, user: User, client_for: ClientFor
+) -> None:
+    record = EpochRecord.objects.get(run=run, epoch=6)
+    run.architectures = [
+        given("selective-stop", record.genotype, criterion="SS nor_conv_3x3")
+    ]
+    run.save()
+    client = client_for(user)
+    assert opened(client, run) == (
+        "6",
+        "The run gave the architecture of epoch 6, to which SS conv 3×3 went back, and "
+        "not that of its last epoch, 8. The slider stands there.",
+    )
+    html = client.get(f"/runs/{run.uuid}/architecture/").content.decode()
+    assert "Genotype of epoch 6" in html
+    assert "to which SS conv 3×3 went back" in html
+    strength = max(record.strengths["cell"][0])
+    edges = html[html.index("title-edges") :]
+    assert f"{strength:.3f}" in edges[: edges.index("2←0")]
+
+
+@pytest.mark.django_db
+def test_an_architecture_that_no_epoch_held_is_drawn_as_that_of_the_run(
+    run: Run, user: User, client_for: ClientFor
+) -> None:
+    run.architectures = [given("projection", THREE, epoch=8)]
+    run.save()
+    client = client_for(user)
+    at, note = opened(client, run)
+    assert at == "8"
+    assert "not the genotype of an epoch" in note
+    html = client.get(f"/runs/{run.uuid}/architecture/").content.decode()
+    assert "Architecture of the run" in html
+    assert f'<pre class="encoding" tabindex="0">{THREE}</pre>' in unescape(html)
+
+
+@pytest.mark.django_db
+def test_a_run_whose_result_is_its_last_epoch_opens_there_without_a_word(
+    run: Run, user: User, client_for: ClientFor
+) -> None:
+    last = EpochRecord.objects.get(run=run, epoch=8)
+    run.architectures = [given("argmax", last.genotype, epoch=8)]
+    run.save()
+    assert opened(client_for(user), run) == ("8", "")
+    run.job.state = "running"
+    run.job.save()
+    run.architectures = GIVEN
+    run.save()
+    assert opened(client_for(user), run) == ("8", "")
+
+
 @pytest.mark.django_db
 def test_a_run_that_goes_on_shows_its_newest_genotype(run: Run) -> None:
     run.job.state = "running"
