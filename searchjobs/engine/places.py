@@ -23,6 +23,12 @@ def data_root() -> Path:
     return Path(os.environ.get("NASWEB_HOME") or ".nasweb").expanduser() / "data"
 
 
+def uploads_root() -> Path:
+    """Return the folder of the data sets that came by upload: one folder each, named
+    by an id that nobody can guess."""
+    return data_root() / "uploads"
+
+
 def table_path(space: str) -> Path:
     """Return where the benchmark table of a space lies."""
     return data_root() / "tables" / f"{space}.csv.gz"

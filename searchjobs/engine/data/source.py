@@ -145,6 +145,12 @@ class Source(Part, ABC):
         """Read all images; raises ``DataError``."""
 
     @classmethod
+    def load_test(cls, options: Options) -> Images | None:
+        """Read the images that the data set sets apart for testing, of the same
+        classes and size; None if it has none.  Raises ``DataError``."""
+        return None
+
+    @classmethod
     def loading(cls, options: Options) -> Loading:
         """Do as ``load``, and yield on the way how many images are read."""
         return cls.load(options)

@@ -69,7 +69,17 @@ class Cifar(Source):
     @classmethod
     def load(cls, options: AnyOptions) -> Images:
         assert isinstance(options, CifarOptions)
-        data = cls._read(cls._root(options), options)
+        return cls._images(options, train=True)
+
+    @classmethod
+    def load_test(cls, options: AnyOptions) -> Images:
+        assert isinstance(options, CifarOptions)
+        # how many images a class has is about those that train
+        return cls._images(options.model_copy(update={"per_class": None}), train=False)
+
+    @classmethod
+    def _images(cls, options: CifarOptions, *, train: bool) -> Images:
+        data = cls._read(cls._root(options), options, train=train)
         pixels = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
         labels = torch.tensor(data.targets, dtype=torch.int64)
         return prepare(pixels, labels, cls.class_names, options, cls.published)
@@ -94,7 +104,7 @@ class Cifar(Source):
         )
 
     @classmethod
-    def _read(cls, root: Path, options: CifarOptions) -> Any:
+    def _read(cls, root: Path, options: CifarOptions, *, train: bool) -> Any:
         reader = cls.reader()
         archive = root / cls.archive_name
         fetch = options.download
@@ -104,7 +114,7 @@ class Cifar(Source):
         try:
             # the engine's standard output carries events; torchvision prints there
             with contextlib.redirect_stdout(sys.stderr):
-                return reader(str(root), train=True, download=fetch)
+                return reader(str(root), train=train, download=fetch)
         except RuntimeError:
             raise DataError(
                 f"The files of {cls.label} at {root} are incomplete or not the "

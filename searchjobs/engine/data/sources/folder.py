@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...places import uploads_root
 from ...registry import Options as AnyOptions
 from ...registry import setting
 from ..decode import ENDINGS, decode
@@ -86,6 +87,14 @@ def root_of(options: FolderOptions) -> Path:
         raise DataError(
             f"There is no folder {root}; give the folder that holds one sub-folder "
             "of images for each class.",
+            "path",
+        )
+    uploads = uploads_root().resolve()
+    if root.resolve().is_relative_to(uploads):
+        # the names of its folders are what keeps the uploads of teams apart
+        raise DataError(
+            "Uploaded images are no folder to name: start from the page of their data "
+            "set.",
             "path",
         )
     return root
