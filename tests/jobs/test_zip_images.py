@@ -155,11 +155,11 @@ def test_a_bomb_is_refused_by_its_ratio(target: Path) -> None:
 
 
 def test_one_bomb_among_images_is_refused(target: Path) -> None:
-    filler = {f"cat/{n}.png": picture(n, size=200) for n in range(2)}
+    filler = {f"cat/big{n}.png": picture(n, size=200) for n in range(2)}
     buffer = zipped(filler | pets())
     with zipfile.ZipFile(buffer, "a") as archive:
         bomb = zipfile.ZipInfo("dog/bomb.bmp")
-        archive.writestr(bomb, bytes(5_000_000), zipfile.ZIP_DEFLATED)
+        archive.writestr(bomb, bytes(10_000_000), zipfile.ZIP_DEFLATED)
 
     assert "'dog/bomb.bmp' becomes more than 100 times" in refused(buffer, target)
 
