@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import searches, subset_recording
+from . import evaluation_recording, searches, subset_recording
 from .claims import Claim
 from .models import Job
 from .recorder import Recorder
@@ -44,5 +44,11 @@ KINDS: dict[str, Kind] = {
         subset_recording.SubsetRecording,
         _nothing,
         subset_recording.forget,
+    ),
+    Job.Kind.TRAINING: Kind(
+        "train",
+        evaluation_recording.EvaluationRecording,
+        _nothing,
+        evaluation_recording.forget,
     ),
 }

@@ -76,11 +76,24 @@ def _check(spec: Any, out: Path, _resume: bool) -> Iterator[Event]:
     return check(spec, out)
 
 
+def _read_training(text: str, seed: str | None) -> Any:
+    from .training_spec import load_training_yaml
+
+    return load_training_yaml(text, seed=seed)
+
+
+def _train(spec: Any, out: Path, resume: bool) -> Iterator[Event]:
+    from .training import train_cell
+
+    return train_cell(spec, out, resume=resume)
+
+
 KINDS: dict[str, Kind] = {
     kind.command: kind
     for kind in (
         Kind("run", "run a search", _read_search, _search),
         Kind("proxy", "choose a subset of the samples", _read_subset, _subset),
+        Kind("train", "train one architecture from scratch", _read_training, _train),
         Kind("check", "read every image of a data set", _read_check, _check),
     )
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .events import (
+    CellEpoch,
+    CellTrained,
     DatasetChecked,
     EpochFinished,
     Event,
@@ -31,6 +33,18 @@ def log_line(event: Event) -> str | None:
             return _pruned(event)
         case SubsetMade():
             return _subset(event)
+        case CellEpoch():
+            return (
+                f"epoch {event.epoch}/{event.epochs}: loss {event.train_loss:.3f}, "
+                f"accuracy {event.train_accuracy:.1%}; on images that were not "
+                f"trained on {event.accuracy:.1%}; {event.seconds:.0f} s"
+            )
+        case CellTrained():
+            return (
+                f"finished after epoch {event.epoch}: {event.accuracy:.2f} % on "
+                f"{event.images:,} images ({event.split}), {event.parameters:,} "
+                f"weights, {event.seconds:.0f} s"
+            )
         case DatasetChecked():
             return _checked(event)
         case EpochFinished():

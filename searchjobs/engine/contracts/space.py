@@ -206,9 +206,15 @@ class Space(Part, ABC):
 
     @abstractmethod
     def network(
-        self, architecture: str, classes: int, channels: int, cells: int
+        self,
+        architecture: str,
+        classes: int,
+        channels: int,
+        cells: int,
+        generator: torch.Generator | None = None,
     ) -> nn.Module:
-        """Build the discrete network of an encoded architecture."""
+        """Build the discrete network of an encoded architecture; its weights come from
+        the generator, else they are those of seed 0."""
 
     @abstractmethod
     def encode(self, choice: Mapping[str, Sequence[str]]) -> str:
