@@ -2,8 +2,8 @@
 
 S. Falkner, A. Klein, F. Hutter, BOHB: Robust and Efficient Hyperparameter Optimization
 at Scale, ICML 2018.  Hyperband (section 3.1): a bracket starts n architectures on a low
-rung and promotes the best 1/eta of each rung to the next.  Model (section 3.2, Eq. 2
-and 3): l(x) is a kernel density of the best 15 % seen on a rung, g(x) of the others;
+rung and promotes the best 1/eta of each rung to the next.  Model (section
+3.2): l(x) is a kernel density of the best 15 % seen on a rung, g(x) of the others;
 of some draws from l the one with the greatest l(x)/g(x) is proposed.  Algorithm 2: the
 model is that of the highest rung with enough observations; before there is one,
 proposals are random.
@@ -100,7 +100,7 @@ class Bohb(TableMethod):
         "Hyperband whose proposals come from densities of good and bad cells; keep the "
         "best cell of the highest rung."
     )
-    source = "Falkner, Klein, Hutter, ICML 2018, Eq. 2 and 3, Algorithms 1 and 2."
+    source = "Falkner, Klein, Hutter, ICML 2018: hyperband and density model."
     family = "Trials on the benchmark table"
     Options = BohbOptions
     curves = {

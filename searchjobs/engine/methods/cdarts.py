@@ -1,7 +1,7 @@
 """CDARTS: a search network and an evaluation network that teach each other.
 
 H. Yu, H. Peng, Y. Huang, J. Fu, H. Du, L. Wang, H. Ling, Cyclic Differentiable
-Architecture Search, TPAMI 2022: Eq. 4 to 6 (joint learning), Algorithm 1.
+Architecture Search, TPAMI 2022: joint learning of the two networks.
 
 Beside the supernet S stands a network E of the present arg max, with weights of its
 own and the stem of S.  On V alpha and E descend
@@ -88,7 +88,7 @@ class Cdarts(Alternating):
         "Trains a network of the present arg max beside the supernet, and draws the "
         "logits of the two together."
     )
-    source = "Yu et al., CDARTS, TPAMI 2022, Eq. 4 to 6, Algorithm 1."
+    source = "Yu et al., CDARTS, TPAMI 2022: joint learning."
     family = "Gradient of alpha"
     Options = CdartsOptions
     curves = {

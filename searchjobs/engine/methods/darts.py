@@ -1,7 +1,7 @@
 """DARTS, first order: weights and alpha in turn, each by its own gradient.
 
 H. Liu, K. Simonyan, Y. Yang, DARTS: Differentiable Architecture Search, ICLR 2019.
-Eq. 2 (continuous relaxation), Eq. 3 and 4 (bilevel problem), Eq. 5 with xi = 0.
+The continuous relaxation and the bilevel problem, approximated with xi = 0.
 
 Every step is that of ``_alternating``: the weights descend L_train while alpha stands
 still, alpha descends L_val at the present weights, and the mixture of an edge is the
@@ -29,11 +29,11 @@ class Darts(Alternating):
         "Weights and alpha in turn; on NAS-Bench-201 it is known to collapse to skip "
         "connections."
     )
-    source = "Liu, Simonyan, Yang, DARTS, ICLR 2019, Eq. 2 to 5 with xi = 0."
+    source = "Liu, Simonyan, Yang, DARTS, ICLR 2019, approximation with xi = 0."
     family = "Gradient of alpha"
     Options = DartsOptions
     capturable = True
 
     def edge_weights(self) -> Tables:
-        """Eq. 2: softmax over the operations of each edge."""
+        """The continuous relaxation: softmax over the operations of each edge."""
         return self.relaxation(self.tables)

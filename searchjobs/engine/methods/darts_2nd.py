@@ -1,8 +1,8 @@
 """DARTS, second order: alpha descends the loss that w will have after its next step.
 
 H. Liu, K. Simonyan, Y. Yang, DARTS: Differentiable Architecture Search, ICLR 2019.
-Eq. 5 and 6 (one unrolled step), Eq. 7 (its gradient), Eq. 8 (the product of Hessian
-and vector by a finite difference).
+The one-step approximation: one unrolled step, its gradient, and the product of Hessian
+and vector by a finite difference.
 
 1. w' = w - xi (mu v + grad_w L_train(w, alpha) + lambda w), with the momentum v that
    the optimiser of the weights holds: the step that it would take, without Nesterov's
@@ -49,7 +49,7 @@ class Darts2ndOptions(Options):
     epsilon: float = setting(
         0.01,
         "Length of the finite difference",
-        "The weights are moved this far along the gradient, to both sides (Eq. 8).",
+        "The weights are moved this far along the gradient, to both sides.",
         gt=0,
         le=1,
     )
@@ -63,7 +63,7 @@ class Darts2nd(Hypergradient):
         "Alpha descends the validation loss of weights that are one step ahead; an "
         "architecture step costs four times that of the first order."
     )
-    source = "Liu, Simonyan, Yang, DARTS, ICLR 2019, Eq. 5 to 8."
+    source = "Liu, Simonyan, Yang, DARTS, ICLR 2019: the one-step approximation."
     family = "Gradient of alpha"
     Options = Darts2ndOptions
     options: Darts2ndOptions
@@ -88,7 +88,7 @@ class Darts2nd(Hypergradient):
 
     def by_weights(self, train: Batch, slopes: Gradients) -> list[Tensor]:
         """Return xi times the second derivative of L_train by alpha and w, times d
-        (Eq. 7)."""
+        (the second term of the gradient)."""
         weights = self.weights.parameters
         if self.options.product == "exact":
             curvature = Curvature(self.alpha_loss, weights, self.search, train)
@@ -101,7 +101,7 @@ class Darts2nd(Hypergradient):
 
     @torch.no_grad()
     def _look_ahead(self, slopes: Gradients, rate: float) -> None:
-        """Eq. 6: put w' in the place of w."""
+        """The unrolled step: put w' in the place of w."""
         training = self.search.spec.training
         state: Mapping[Tensor, Any] = self.weights.optimiser.state
         for weight, slope in zip(self.weights.parameters, slopes, strict=True):
@@ -142,7 +142,7 @@ def mixed_product(
     direction: Gradients,
     epsilon: float,
 ) -> list[Tensor]:
-    """Return the second derivative by alpha and w, times a direction in w (Eq. 8).
+    """Return the second derivative by alpha and w, times a direction in w.
 
     A central difference: (g(w + R d) - g(w - R d)) / 2R with R = epsilon / |d|.
 

@@ -1,8 +1,9 @@
 """ENAS: a controller draws architectures and learns from their accuracy.
 
 H. Pham et al., Efficient Neural Architecture Search via Parameter Sharing, ICML 2018,
-section 2.2: w by Eq. 1, on architectures m drawn from the controller pi; the controller
-by REINFORCE with a moving baseline.  For accuracies r of drawn architectures on V:
+section 2.2: w by its gradient on architectures m drawn from the controller pi; the
+controller by REINFORCE with a moving baseline.  For accuracies r of drawn architectures
+on V:
 
     loss = mean of -log pi(m) (r - b) - c H(pi),    b <- d b + (1 - d) r,
 
@@ -105,7 +106,7 @@ class Enas(SinglePath):
         "Trains the weights of architectures that an LSTM controller draws, and the "
         "controller by their accuracy on V."
     )
-    source = "Pham et al., ENAS, ICML 2018, section 2.2, Eq. 1."
+    source = "Pham et al., ENAS, ICML 2018, section 2.2."
     family = "Sampled paths"
     Options = EnasOptions
     curves = {
@@ -167,7 +168,7 @@ class Enas(SinglePath):
         return False
 
     def draw(self, generator: torch.Generator) -> Choice:
-        """Eq. 1: one architecture of the controller, which stands still meanwhile."""
+        """One architecture of the controller, which a weight step leaves alone."""
         return self.draw_many(1, generator)[0]
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
 """iDARTS: alpha descends the loss of trained weights, by the implicit function theorem.
 
 M. Zhang, S. Su, S. Pan, X. Chang, E. Abbasnejad, R. Haffari, iDARTS: Differentiable
-Architecture Search with Stochastic Implicit Gradients, ICML 2021, Eq. 9 and
-Algorithm 1.
+Architecture Search with Stochastic Implicit Gradients, ICML 2021: the
+truncated Neumann series.
 
 After T weight steps w is taken for the minimiser of L_train(., alpha), and the gradient
 of L_val by way of w needs the inverse of the Hessian H of L_train in w.  The Neumann
@@ -59,7 +59,7 @@ class Idarts(Hypergradient):
         "Alpha descends the validation loss of trained weights by an implicit "
         "gradient; several weight steps for each architecture step."
     )
-    source = "Zhang et al., iDARTS, ICML 2021, Eq. 9 and Algorithm 1."
+    source = "Zhang et al., iDARTS, ICML 2021: truncated Neumann series."
     family = "Gradient of alpha"
     Options = IdartsOptions
     options: IdartsOptions
@@ -73,7 +73,7 @@ class Idarts(Hypergradient):
 
     def by_weights(self, train: Batch, slopes: Gradients) -> list[Tensor]:
         """Return gamma times the second derivative of L_train by alpha and w, times the
-        series (Eq. 9)."""
+        truncated series."""
         weights = self.weights.parameters
         gamma = self.options.gamma or self.weights.learning_rate
         inner = Curvature(self.alpha_loss, weights, self.search, train)

@@ -2,9 +2,9 @@
 
 Y. Xu, L. Xie, X. Zhang, X. Chen, G.-J. Qi, Q. Tian, H. Xiong, PC-DARTS: Partial
 Channel Connections for Memory-Efficient Architecture Search, ICLR 2020.
-Eq. 1 (partial channels), Eq. 2 (edge normalisation).
+Partial channel connection and edge normalisation.
 
-The supernet does Eq. 1: the first C/K channels of a node go through the mixture of an
+The supernet parts the channels: the first C/K of a node go through the mixture of an
 edge, the rest pass it by, and the channels of the two are interleaved.  An edge weighs
 softmax(beta) among those that enter the same node, and beta learns with alpha.
 Everything else is first-order DARTS with the paper's learning rates.
@@ -51,7 +51,7 @@ class PcDarts(EdgeWeighted):
         "DARTS on a quarter of the channels, with learned weights of the edges; alpha "
         "rests for 15 epochs."
     )
-    source = "Xu et al., PC-DARTS, ICLR 2020, Eq. 1 and 2."
+    source = "Xu et al., PC-DARTS, ICLR 2020: partial channels, edge normalisation."
     family = "Gradient of alpha"
     Options = PcDartsOptions
     options: PcDartsOptions
@@ -78,7 +78,7 @@ class PcDarts(EdgeWeighted):
         return self.options.edge_normalisation
 
     def edge_weight(self, vector: Tensor) -> Tensor:
-        """Eq. 2: softmax of beta over the edges that enter one node."""
+        """Edge normalisation: softmax of beta over the edges that enter one node."""
         return vector.softmax(-1)
 
     def new_alpha_optimiser(self) -> torch.optim.Optimizer:

@@ -1,7 +1,7 @@
 """REINFORCE on the benchmark table: a policy of independent rows.
 
 R. J. Williams, Simple Statistical Gradient-Following Algorithms for Connectionist
-Reinforcement Learning, Machine Learning 8, 1992, Eq. 2 and 3; as NAS-Bench-201 and
+Reinforcement Learning, Machine Learning 8, 1992; as NAS-Bench-201 and
 NATS-Bench use it:
 
 - policy: row e takes operation o with probability softmax(theta_e)_o, and theta begins
@@ -57,7 +57,7 @@ class Reinforce(TableMethod):
         "Learn a distribution over cells by policy gradient, with the table's accuracy "
         "as reward; keep the best cell seen."
     )
-    source = "Williams, Machine Learning 1992, Eq. 2 and 3; NAS-Bench-201 (REINFORCE)."
+    source = "Williams, Machine Learning 1992; NAS-Bench-201 (REINFORCE)."
     family = "Trials on the benchmark table"
     Options = ReinforceOptions
     curves = {

@@ -1,9 +1,8 @@
 """SGAS: decide the edges one after the other, greedily, while the search goes on.
 
 G. Li, G. Qian, I. C. Delgadillo, M. Mueller, A. Thabet, B. Ghanem, SGAS: Sequential
-Greedy Architecture Search, CVPR 2020.  Section 3.2: edge importance (Eq. 4), selection
-certainty (Eq. 5 and 6), selection stability (Eq. 7), criterion 1 (Eq. 8) and
-criterion 2 (Eq. 9); Algorithm 1.
+Greedy Architecture Search, CVPR 2020.  Section 3.2: edge importance, selection
+certainty, selection stability, and the two criteria that multiply them.
 
 The steps are those of DARTS.  From time to time the undecided edge of highest score
 gets its best operation but ``none``; the others of the edge are gone from then on, its
@@ -92,8 +91,8 @@ class Shares(NamedTuple):
     """How alpha shares each row out.
 
     Attributes:
-        importance: (R,), 1 - p(none): Eq. 4.
-        operations: (R, O) without ``none``, summing to one: q of Eq. 5.
+        importance: (R,), 1 - p(none): edge importance.
+        operations: (R, O) without ``none``, summing to one: the q of the certainty.
         choices: (R,), how many operations but ``none`` a row may take.
     """
 
@@ -115,15 +114,15 @@ def shares(alpha: Tensor, allowed: Tensor, silent: Tensor) -> Shares:
 
 
 def certainty(found: Shares) -> Tensor:
-    """Return S_SC (R,): 1 - H(q) / ln(choices), Eq. 6; 1 where there is one choice."""
+    """Return the certainty S_SC (R,): 1 - H(q) / ln(choices), 1 for a single choice."""
     entropy = torch.special.entr(found.operations).sum(-1)
     most = found.choices.clamp_min(2).to(entropy.dtype).log()
     return 1 - entropy / most
 
 
 def stability(found: Shares, history: Sequence[Tensor]) -> Tensor:
-    """Return S_SS (R,): the mean intersection of q with earlier ones (R, O), Eq. 7;
-    zeros as long as there are none."""
+    """Return the stability S_SS (R,): the mean intersection of q with earlier ones
+    (R, O); zeros as long as there are none."""
     if not history:
         return torch.zeros_like(found.importance)
     common = [torch.minimum(found.operations, old).sum(-1) for old in history]
@@ -140,8 +139,7 @@ def normalised(values: Tensor) -> Tensor:
 
 
 def scores(found: Shares, history: Sequence[Tensor] | None) -> Tensor:
-    """Return the score (R,) of criterion 1 (Eq. 8), with a history of criterion 2
-    (Eq. 9)."""
+    """Return the score (R,) of criterion 1, with a history of criterion 2."""
     score = normalised(found.importance) * normalised(certainty(found))
     if history is not None:
         score = score * normalised(stability(found, history))
@@ -165,7 +163,7 @@ class Sgas(Deciding):
         "Decides the edges greedily, one after the other, by importance, certainty and "
         "stability, and trains the rest on."
     )
-    source = "Li et al., SGAS, CVPR 2020, Eq. 4 to 9, Algorithm 1."
+    source = "Li et al., SGAS, CVPR 2020, section 3.2: criteria 1 and 2."
     family = "Fewer operations as it goes"
     Options = SgasOptions
     options: SgasOptions

@@ -1,8 +1,8 @@
 """SNAS: edge weights are soft draws from a distribution that is trained.
 
 S. Xie, H. Zheng, C. Liu, L. Lin, SNAS: Stochastic Neural Architecture Search, ICLR
-2019.  Eq. 1 (expected loss), Eq. 4 and 5 (concrete distribution and its gradient),
-section 2.4 (resource constraint).
+2019.  The expected loss, the concrete distribution and its gradient, and section 2.4
+(resource constraint).
 
 An edge draws Gumbel noise g once a batch, for all cells, and mixes its operations by
 softmax((alpha + g) / t), which turns one-hot as the temperature t falls.  Weights and
@@ -112,7 +112,7 @@ class Snas(SingleLevel):
         "Mixes the operations by soft Gumbel draws that turn one-hot; weights and "
         "alpha descend one loss."
     )
-    source = "Xie et al., SNAS, ICLR 2019, Eq. 4 and 5, section 2.4."
+    source = "Xie et al., SNAS, ICLR 2019: concrete distribution; section 2.4."
     Options = SnasOptions
     curves = {
         "temperature": "of the Gumbel softmax: the lower, the nearer to one operation",
@@ -159,7 +159,7 @@ class Snas(SingleLevel):
         return super().start_epoch(epoch)
 
     def edge_weights(self) -> Tables:
-        """Eq. 4: softmax((log p + g) / t), drawn anew."""
+        """The soft draw: softmax((log p + g) / t), drawn anew."""
         weights = {}
         for name, table in self.tables.items():
             noise = gumbel(table.shape, self.search.streams["gumbel"]).to(table)
@@ -169,7 +169,7 @@ class Snas(SingleLevel):
         return weights
 
     def alpha_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the loss of Eq. 1, with the resources of section 2.4, and logits."""
+        """Return a draw's loss, with the resources of section 2.4, and logits."""
         loss, logits = super().alpha_loss(batch)
         if self.costs:
             loss = loss + self.options.resource_weight * self.expected_cost().log()

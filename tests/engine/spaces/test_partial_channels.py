@@ -28,7 +28,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 class PaperCell(nn.Module):
-    """PC-DARTS, Eq. 1 and 2, edge by edge: every edge parts, mixes, joins, shuffles and
+    """PC-DARTS, edge by edge: every edge parts, mixes, joins, shuffles and
     weighs its own channels; a node sums up what its edges bring."""
 
     def __init__(self, share: int, tracked: bool) -> None:

@@ -195,7 +195,7 @@ class SearchCell(nn.Module):
 
     def _forward_partial(self, x: Tensor, stage: Stage, plan: Plan) -> Tensor:
         """Send the first C/K channels of each node through the operations; the rest
-        pass them by, and the channels of the sum are shuffled (PC-DARTS, Eq. 1)."""
+        pass them by, and the channels of the sum are shuffled (PC-DARTS)."""
         width = x.shape[1] // self._partial
         mixed: list[Tensor | None] = [None] * 4
         rest: list[Tensor | None] = [None] * 4

@@ -1,7 +1,7 @@
 """Train all 15,625 cells at once: the weight-sharing network of NAS-Bench-201.
 
 Source: X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020, sections 2 and 4; the relaxation
-is that of H. Liu et al., DARTS, ICLR 2019, Eq. 2.
+is that of H. Liu et al., DARTS, ICLR 2019 (continuous relaxation).
 """
 
 from __future__ import annotations
