@@ -7,12 +7,13 @@ the job has gone on elsewhere meanwhile: what lies here is stale then, and goes.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
@@ -24,7 +25,10 @@ from .claims import Claim
 from .engine import eventlog
 from .engine.files import write_whole
 from .fencing import StaleAttemptError
-from .models import Attempt
+from .models import Attempt, Job
+from .states import HELD
+
+logger = logging.getLogger(__name__)
 
 LOG_LINES = 200
 #: Bytes of the log that are searched for its last lines.
@@ -35,6 +39,8 @@ LOCK_WAIT_SECONDS = 30.0
 KILL_SECONDS = 5.0
 #: Tells the processes of an engine whose they are, by which they are found.
 FAMILY = "NASWEB_ENGINE_OF"
+#: Tells them the number of their attempt.
+ATTEMPT = "NASWEB_ENGINE_ATTEMPT"
 LOCK = "lock"
 #: Holds the number of the last attempt that worked in a folder.
 MARK = "fence"
@@ -212,7 +218,60 @@ def kill_family(mark: str) -> None:
     An engine and all that it has started have a mark in their environment, also those
     that left the engine's process group, or whose parent has died.
     """
-    found = [process for process in psutil.process_iter() if _is_of(process, mark)]
+    _kill(
+        process
+        for process in psutil.process_iter()
+        if _environment(process).get(FAMILY, "").startswith(mark)
+    )
+
+
+def end_stale_engines() -> None:
+    """Kill the engines on this machine whose job has gone on, or ended, without them.
+
+    Their supervisors are frozen, or would have done it: until these wake up, the
+    engines hold GPUs that the rows call free.  What belongs to another installation is
+    left alone, and so is what the rows do not know.
+    """
+    # First the processes, then the rows: an engine has its job before it begins.
+    engines = [
+        (process, *whose)
+        for process in psutil.process_iter()
+        if (whose := _whose(_environment(process)))
+    ]
+    if not engines:
+        return
+    jobs = {job for _, job, _ in engines}
+    rows = Job.objects.filter(uuid__in=jobs).values_list("uuid", "fence", "state")
+    holders = {job: fence if state in HELD else 0 for job, fence, state in rows}
+    stale = [
+        (process, job, attempt)
+        for process, job, attempt in engines
+        if holders.get(job, attempt) != attempt
+    ]
+    for job, attempt in {(job, attempt) for _, job, attempt in stale}:
+        logger.warning(
+            "The engine of attempt %d of job %s still ran here, though the job has "
+            "gone on or ended without it: it was ended.",
+            *(attempt, job),
+        )
+    _kill(process for process, _, _ in stale)
+
+
+def _whose(environment: Mapping[str, str]) -> tuple[UUID, int] | None:
+    """Return job and attempt of an engine of this installation, by its marks."""
+    folder = Path(environment.get(FAMILY, "").rpartition("#")[0])
+    attempt = environment.get(ATTEMPT, "")
+    if folder.parent != Path(settings.NASWEB_RUNS_DIR) or not attempt.isdecimal():
+        return None
+    try:
+        return UUID(folder.name), int(attempt)
+    except ValueError:
+        return None
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    """Kill them, and wait until the kernel has ended them."""
+    found = list(processes)
     for process in found:
         with suppress(psutil.Error):
             process.kill()
@@ -229,8 +288,8 @@ def _has_ended(process: psutil.Process) -> bool:
         return True
 
 
-def _is_of(process: psutil.Process, mark: str) -> bool:
+def _environment(process: psutil.Process) -> Mapping[str, str]:
     try:
-        return process.environ().get(FAMILY, "").startswith(mark)
+        return dict(process.environ())
     except (psutil.Error, OSError):  # it is another's, or has just ended
-        return False
+        return {}

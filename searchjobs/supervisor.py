@@ -139,6 +139,7 @@ class _Attempt:
                 return early
             self.patience.ask(self._fetch)
             self.patience.ask(lambda: self.kind.bring(self.claim))
+            self.patience.ask(runfolder.end_stale_engines)
             self.shortage = memory.Shortage()
             environment = _environment(self.claim)
             process = engine.start(
@@ -326,9 +327,13 @@ class _Attempt:
 
 
 def _environment(claim: Claim) -> dict[str, str]:
-    """Return what the engine of a claim is given: its cores and its GPUs."""
+    """Return what the engine of a claim is given: cores, GPUs, and its number."""
     threads = str(claim.threads)
-    found = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    found = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        runfolder.ATTEMPT: str(claim.fence),
+    }
     if claim.gpus:
         found["CUDA_VISIBLE_DEVICES"] = ",".join(claim.gpus)
     return found

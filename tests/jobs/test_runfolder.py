@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from searchjobs import child, runfolder
 from searchjobs.fencing import StaleAttemptError
 from searchjobs.models import Attempt, Job, Slot
-from searchjobs.queueing import give_back
+from searchjobs.queueing import end, give_back
 from searchjobs.runfolder import LOG_LINES, EventFile, FolderBusyError
+from searchjobs.states import State
 from tests.jobs.conftest import Launch, take
 
 
@@ -130,6 +132,58 @@ def test_what_left_the_group_of_an_engine_is_killed_before_the_next_one_starts(
     with runfolder.locked(tmp_path, 1):
         assert later.wait(10) == -9
         assert other.poll() is None
+
+
+@pytest.mark.django_db
+def test_an_engine_whose_job_went_on_without_it_is_killed_and_no_other(
+    launched: Launch,
+    slot: Slot,
+    started: Callable[..., subprocess.Popen[bytes]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def engine(folder: Path, attempt: str) -> subprocess.Popen[bytes]:
+        marks = {runfolder.FAMILY: f"{runfolder.family_of(folder)}a"}
+        if attempt:
+            marks[runfolder.ATTEMPT] = attempt
+        return started(env={**os.environ, **marks})
+
+    def taken_until(given_back: int) -> Job:
+        taken = take(slot)
+        assert taken is not None
+        for fence in range(1, given_back + 1):
+            give_back(taken.job_id, fence, Attempt.Outcome.LOST, "It was lost.")
+            if fence < given_back:
+                assert take(slot) is not None
+        return Job.objects.get(pk=taken.job_id)
+
+    launched(seeds=(1, 2, 3))
+    held, again = taken_until(0), taken_until(1)
+    taken = take(slot)
+    assert taken is not None
+    assert (taken.job_id, taken.fence) == (again.pk, 2)
+    waits = taken_until(1)
+    folders = {job: runfolder.folder_of(job.uuid) for job in (held, again, waits)}
+    mine = [engine(folders[held], "1"), engine(folders[again], "2")]
+    others = [
+        engine(runfolder.folder_of(uuid4()), "1"),
+        engine(folders[waits].parent / "elsewhere" / folders[waits].name, "1"),
+        engine(folders[waits].parent / "no-job", "1"),
+        engine(folders[waits], ""),
+        started(),
+    ]
+    stale = [engine(folders[again], "1"), engine(folders[waits], "1")]
+    runfolder.end_stale_engines()
+    assert [each.wait(10) for each in stale] == [-9, -9]
+    assert [each.poll() for each in [*mine, *others]] == [None] * 7
+    for job in (again, waits):
+        assert f"The engine of attempt 1 of job {job.uuid} still ran here" in (
+            caplog.text
+        )
+    assert caplog.text.count("still ran here") == 2
+    end(held.pk, 1, State.CANCELLED, Attempt.Outcome.CANCELLED)
+    runfolder.end_stale_engines()
+    assert mine[0].wait(10) == -9
+    assert mine[1].poll() is None
 
 
 def test_the_engine_is_told_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

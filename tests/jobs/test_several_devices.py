@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from django.contrib.auth.models import User
 
-from searchjobs import runfolder
+from searchjobs import lifecycle, runfolder
 from searchjobs.engine.search import search
 from searchjobs.engine.validation import validate
-from searchjobs.models import Attempt, EpochRecord, Slot
+from searchjobs.models import Attempt, EpochRecord, Job, Slot
+from searchjobs.queueing import release_expired
 from searchjobs.states import State
 from searchjobs.supervisor import supervise
-from tests.jobs.conftest import Launch, make_slot, take, tiny
+from tests.jobs.conftest import Launch, epochs_of, make_slot, take, tiny
 from tests.jobs.test_supervisor import outcome_of, supervised
-from tests.servers import wait_until
+from tests.servers import running_worker, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,6 +64,44 @@ def test_a_job_of_two_slots_finds_what_one_process_finds(
     }
 
 
+def test_the_gpus_of_a_frozen_supervisor_are_free_before_another_slot_starts_there(
+    launched: Launch, user: User
+) -> None:
+    (job,) = launched(spec=spec_for(2, epochs=2000))
+    quick = {"NASWEB_LEASE_SECONDS": "4", "NASWEB_BEAT_SECONDS": "1"}
+    with running_worker("two-slots", slots=2, **quick) as process:
+        wait_until(lambda: epochs_of(job), seconds=120, what="an epoch")
+        pools = psutil.Process(process.pid).children()
+        (supervisor,) = [pool for pool in pools if engines_of(job, pool)]
+        engines = engines_of(job, supervisor)
+        assert len(engines) == 3, "one that starts them and one a device"
+        supervisor.suspend()
+        try:
+            lifecycle.cancel(user, job)
+            wait_until(release_expired, seconds=30, what="the end of the lease")
+            job.refresh_from_db()
+            assert job.state == State.CANCELLED
+            assert not Slot.objects.exclude(job=None).exists()
+            assert not any(map(has_ended, engines)), "nobody has told them yet"
+            (other,) = launched(epochs=2)
+            wait_until(lambda: epochs_of(other), seconds=120, what="its neighbour")
+            assert all(map(has_ended, engines))
+            assert supervisor.status() == psutil.STATUS_STOPPED
+        finally:
+            supervisor.resume()
+
+
+def engines_of(job: Job, process: psutil.Process) -> list[psutil.Process]:
+    folder = str(runfolder.folder_of(job.uuid))
+    below = process.children(recursive=True)
+    return [child for child in below if folder in child.cmdline()]
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Say so also of one whose parent sleeps and does not reap it."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_cancel_ends_every_process_of_a_search(launched: Launch, slot: Slot) -> None:
     job = launched(spec=spec_for(2, epochs=2000))[0]
     make_slot(slot.worker.name, 1)
@@ -71,11 +111,7 @@ def test_a_cancel_ends_every_process_of_a_search(launched: Launch, slot: Slot) -
         wait_until(
             lambda: EpochRecord.objects.filter(run__job=job).exists(), seconds=120
         )
-        engines = [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if str(runfolder.folder_of(job.uuid)) in child.cmdline()
-        ]
+        engines = engines_of(job, psutil.Process())
         assert len(engines) == 3, "one that starts them and one a device"
         type(job).objects.filter(pk=job.pk).update(cancel_requested=True)
         wait_until(lambda: outcome_of(job) == Attempt.Outcome.CANCELLED)
