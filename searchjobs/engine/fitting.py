@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from .spaces.nas_bench_201.skeleton import initialise
 if TYPE_CHECKING:  # the contracts know reductions, and they know this module
     from .contracts import Pool, Snapshot
 
+N = TypeVar("N", bound=nn.Module)
 Fitting = Generator["Progress | Snapshot", None, None]
 
 
@@ -120,7 +121,7 @@ def _progress(work: Fit, epoch: int, step: int, steps: int, seconds: float) -> P
     )
 
 
-def drawn(build: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
+def drawn(build: Callable[[], N], generator: torch.Generator) -> N:
     """Return a network whose weights are drawn from a CPU generator, by PyTorch's own
     rule: uniform within 1 / sqrt(fan in).
 

@@ -75,6 +75,10 @@ class ReductionOptions(Options):
         return self.drop_train if name == "T" else self.drop_valid
 
 
+#: What every reduction is told, and its control with it.
+SHARED = ("keep_train", "keep_valid", "class_rule")
+
+
 @dataclass(frozen=True)
 class Pool:
     """The samples of one set, among which a reduction chooses.
@@ -165,6 +169,11 @@ class Reduction(Selection):
         result to the last bit on the CPU."""
 
     @classmethod
+    def describe_score(cls, options: Any) -> str:
+        """Return what the scores are with these options, for pages."""
+        return cls.score_label
+
+    @classmethod
     def scoring_cost(cls, options: Any, samples: int) -> float:
         """Return the forward-equivalent samples that the scoring of a set of so many
         samples takes."""
@@ -209,6 +218,15 @@ class Reduction(Selection):
             for name, size in sizes.items()
             if options.keep(name) < 1
         )
+
+    @classmethod
+    def control(cls, options: Any) -> ReductionOptions | None:
+        """Return a random proxy of the same size, under the same class rule."""
+        from ..selection.random_samples import RandomOptions  # a reduction itself
+
+        if cls.by_chance:
+            return None
+        return RandomOptions(**options.model_dump(include=set(SHARED)))
 
     @classmethod
     def lower_bound(cls, options: Any) -> bool:

@@ -90,7 +90,7 @@ def choose_set(
         epoch=0,
         set=pool.name,
         criterion="random" if reduction.by_chance else ends[drop],
-        score=reduction.score_label,
+        score=reduction.describe_score(options),
         before=len(kept),
         requested=len(kept) - pool.keep,
         removed=int((~kept).sum()),
