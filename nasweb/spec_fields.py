@@ -140,8 +140,8 @@ def form(values: Values, problems: Iterable[Problem] = ()) -> Form:
         return tuple(
             _setting(path, info, values, base, errors)
             for path, info in definitions.items()
-            if section not in unread
-            and path.startswith(f"{section}.")
+            if path.startswith(f"{section}.")
+            and spec_form.is_read(path, unread)
             and _is_advanced(info) == advanced
         )
 

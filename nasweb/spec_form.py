@@ -65,13 +65,11 @@ def from_browser(given: Mapping[str, str]) -> Values:
     for path in moved:
         del chosen[path]  # the new method brings its own
     unread = ignored(chosen)
-    chosen = {
-        p: text for p, text in chosen.items() if p.partition(".")[0] not in unread
-    }
+    chosen = {path: text for path, text in chosen.items() if is_read(path, unread)}
     values = defaults(chosen)
     before = defaults(shown) if shown else values
     for path, default in values.items():
-        if path not in given or path in moved or path.partition(".")[0] in unread:
+        if path not in given or path in moved or not is_read(path, unread):
             continue
         text = given[path].strip()
         untouched = path not in DECISIVE and text == before.get(path)
@@ -80,9 +78,14 @@ def from_browser(given: Mapping[str, str]) -> Values:
 
 
 def ignored(values: Mapping[str, str]) -> frozenset[str]:
-    """Return the parts and sections that the chosen method does not read: they stay
-    at their defaults, and the form does not show them."""
+    """Return the parts, sections and settings that the chosen method does not read:
+    they stay at their defaults, and the form does not show them."""
     return frozenset(_part("method", values).ignores)
+
+
+def is_read(path: str, unread: frozenset[str]) -> bool:
+    """Say whether a setting is neither ignored itself nor in what is."""
+    return unread.isdisjoint({path, path.partition(".")[0]})
 
 
 def _rules_from(given: Mapping[str, str]) -> Values:

@@ -261,3 +261,19 @@ def test_the_folded_settings_of_a_table_search_name_no_optimiser() -> None:
     titles = spec_fields.form(values).advanced_titles
     assert titles.startswith("Search space")
     assert "training" not in titles
+
+
+def test_settings_that_a_method_does_not_read_are_neither_shown_nor_kept() -> None:
+    given = {
+        "method.name": "rsps",
+        "training.warmup_epochs": "5",
+        "training.weight_lr": "0.5",
+    }
+    values = spec_form.from_browser(given)
+    assert values["training.warmup_epochs"] == "0"
+    assert values["training.weight_lr"] == "0.5"
+    paths = {each.name for each in every_field(spec_fields.form(values))}
+    assert "training.weight_lr" in paths
+    assert not {"training.warmup_epochs", "training.order", "training.alpha_lr"} & paths
+    of_darts = spec_form.from_browser({**given, "method.name": "darts"})
+    assert of_darts["training.warmup_epochs"] == "5"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ..batch import Batch, Level, SetName, StepResult
 from ..registry import Registry
-from .method import DataStreams, Method, PlannedMethod
+from .method import PAIRING, DataStreams, Method, PlannedMethod
 from .reading import (
     Decision,
     Derivation,
@@ -33,6 +33,7 @@ from .space import (
 from .table import Query, Repeats, TableMethod, TableOptions
 
 __all__ = [
+    "PAIRING",
     "ActiveOperations",
     "Batch",
     "DataStreams",

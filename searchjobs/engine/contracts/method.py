@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from ..spec import SearchSpec
 
 DataStreams = Literal["split", "whole", "single"]
+#: Settings that say how weight steps and architecture steps share an epoch; methods
+#: without architecture steps ignore them.
+PAIRING = frozenset(
+    {
+        "training.order",
+        "training.policy",
+        "training.alpha_every",
+        "training.cap_architecture_steps",
+    }
+)
 
 
 class PlannedMethod(Part):
@@ -29,7 +39,8 @@ class PlannedMethod(Part):
     """By section of the spec, what its paper sets otherwise than the recipe; whoever
     writes a spec overrides it."""
     ignores: ClassVar[frozenset[str]] = frozenset()
-    """Parts and sections of the spec that the method does not read; forms hide them."""
+    """Parts and sections of the spec that the method does not read, and single settings
+    of sections (dotted); forms hide them."""
     strength_label: ClassVar[str] = "softmax(alpha)"
     """What the numbers of ``strengths`` are, as the heatmap's title says it: where a
     method uses no softmax, ``alpha, no softmax``."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..contracts import (
+    PAIRING,
     ActiveOperations,
     Batch,
     Method,
@@ -44,6 +45,7 @@ class SinglePath(Method):
         drawn: the architecture that was drawn last.
     """
 
+    ignores = PAIRING
     gradient_based = False
     sampled_paths = 10
 

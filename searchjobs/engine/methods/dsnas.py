@@ -22,7 +22,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..contracts import ActiveOperations, Search, Tables, allowed_only, methods
+from ..contracts import (
+    PAIRING,
+    ActiveOperations,
+    Search,
+    Tables,
+    allowed_only,
+    methods,
+)
 from ..events import Progress
 from ..registry import Options as AnyOptions
 from ..registry import setting
@@ -69,6 +76,7 @@ class Dsnas(SingleLevel, Deciding):
     options: DsnasOptions
     defaults = {"training": {"recipe": "smooth"}}
     sampled_paths = 10
+    ignores = PAIRING
 
     def __init__(self, options: AnyOptions, search: Search) -> None:
         super().__init__(options, search)

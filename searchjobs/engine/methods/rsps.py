@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from ..contracts import Search, SetName, Tables, methods
+from ..contracts import PAIRING, Search, SetName, Tables, methods
 from ..events import MethodReport, Progress
 from ..registry import Options as AnyOptions
 from ..registry import setting
@@ -72,6 +72,15 @@ class Rsps(SinglePath):
     options: RspsOptions
     defaults = {"training": {"epochs": 250}, "derivation": {"name": "sampled"}}
     strength_label = "best drawn architecture"
+    #: There is no alpha that could wait, or learn.
+    ignores = PAIRING | {
+        "training.warmup_epochs",
+        "training.alpha_lr",
+        "training.alpha_lr_min",
+        "training.alpha_beta1",
+        "training.alpha_beta2",
+        "training.alpha_weight_decay",
+    }
 
     def __init__(self, options: AnyOptions, search: Search) -> None:
         super().__init__(options, search)

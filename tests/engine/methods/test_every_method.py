@@ -91,6 +91,35 @@ def test_it_resumes_bit_identically(name, whole_of, tmp_path):
     assert told(first) + told(rest) == told(whole_of(name))
 
 
+#: Another value of each setting that some method says it does not read.
+OTHERWISE = {
+    "training.order": "weights-first",
+    "training.policy": "zip-max",
+    "training.alpha_every": 3,
+    "training.cap_architecture_steps": True,
+    "training.warmup_epochs": 3,
+    "training.alpha_lr": 0.5,
+    "training.alpha_lr_min": 0.1,
+    "training.alpha_beta1": 0.1,
+    "training.alpha_beta2": 0.1,
+    "training.alpha_weight_decay": 0.5,
+}
+IGNORING = [
+    name for name in NAMES if any("." in path for path in methods.get(name).ignores)
+]
+
+
+@pytest.mark.parametrize("name", IGNORING)
+def test_settings_that_it_ignores_change_nothing(name, whole_of):
+    unread = {path for path in methods.get(name).ignores if "." in path}
+    spec = short(name).model_dump(mode="json")
+    for path in unread:
+        section, field = path.split(".")
+        assert spec[section][field] != OTHERWISE[path]
+        spec[section][field] = OTHERWISE[path]
+    assert told(list(search(SearchSpec(**spec)))) == told(whole_of(name))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_says_who_it_is(name):
     part = methods.get(name)
