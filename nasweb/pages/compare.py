@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -15,11 +15,12 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_safe
 
-from nasweb import access, members
+from nasweb import access, analyses, controls, members, tables
 from nasweb.comparison import (
     AXES,
     MEASURES,
     Group,
+    Step,
     at_cost,
     band,
     cheapest,
@@ -28,6 +29,7 @@ from nasweb.comparison import (
     summary,
     value_of,
 )
+from nasweb.figures import arrows, edges
 from nasweb.figures import compare as figures
 from nasweb.runs import points as rows
 from nasweb.runs.spec_view import differences
@@ -55,13 +57,28 @@ _CSV_COLUMNS = (
 )
 
 
+#: What the axis of the curves makes of the axis of the costs.
+_COSTS = {"epoch": "cost", "cost": "cost", "seconds": "seconds"}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """An accuracy: its name, the table's data set, how to read it, in words."""
+
+    name: str
+    dataset: str
+    value: Callable[[Step], float | None]
+    words: str
+
+
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The comparison of ``?runs=uuid,uuid``, or the choice of runs without any."""
     ticked = request.GET.getlist("run")
     if ticked:  # the form's tick boxes become the stable address
         given = dict.fromkeys([*asked(request), *ticked])
-        keep = {n: v for n, v in request.GET.items() if n in {"x", "group", "measure"}}
+        kept = {"x", "group", "measure", "dataset"}
+        keep = {n: v for n, v in request.GET.items() if n in kept}
         query = urlencode({"runs": ",".join(given), **keep}, safe=",")
         return redirect(f"{reverse('compare:index')}?{query}")
     runs = chosen(request)
@@ -128,11 +145,9 @@ def _comparison(
     """Return charts, tables and links of a comparison."""
     space = benchmark.space_named(rows.space_name(runs[0]))
     loaded = benchmark.table_loaded(space.name)
-    axis = _one_of(request, "x", AXES, "epoch")
-    measure = _one_of(request, "measure", MEASURES, "table" if loaded else "inherited")
-    dataset = _one_of(request, "dataset", benchmark.DATASETS, "cifar10")
+    axis = one_of(request, "x", AXES, "epoch")
+    measure = measure_of(request, groups, loaded=loaded)
     budget = cheapest(groups)
-    value = value_of(measure, dataset)
     at_end = [summary(group, lambda member: member.last) for group in groups]
     return {
         "groups": [_with_columns(row) for row in at_end],
@@ -141,14 +156,17 @@ def _comparison(
             for group in groups
         ],
         "budget": budget,
-        "figures": _charts(groups, at_end, axis, measure, value, space.operations),
+        "figures": _charts(groups, at_end, axis, measure, space.operations),
+        "claims": controls.claims(list({run.experiment for run in runs})),
+        "difference_table": difference_table(request, groups, measure),
         "differences": differences([group.spec for group in groups]),
         "columns": benchmark.DATASETS if loaded else {},
         "loaded": loaded,
-        "measure_label": f"{MEASURES[measure][0]}: {MEASURES[measure][1]}"
-        + (f", {benchmark.DATASETS[dataset]} test" if measure == "table" else ""),
+        "measure_label": measure.words,
+        "forms": tables.FORMS,
+        "table_query": _without(request, "format", "x"),
         "together": request.GET.get("group", "seedless") == "seedless",
-        "links": _links(request, axis, measure, loaded=loaded),
+        "links": _links(request, axis, measure, groups, loaded=loaded),
         "here": request.get_full_path(),
         "asked": ",".join(asked(request)),
     }
@@ -169,11 +187,10 @@ def _charts(
     groups: Sequence[Group],
     at_end: Sequence[dict[str, Any]],
     axis: str,
-    measure: str,
-    value: Any,
+    measure: Measure,
     operations: Sequence[str],
 ) -> dict[str, Any]:
-    title = AXES[axis][0]
+    title, value = AXES[axis][0], measure.value
     missing = (
         "The table does not hold the genotypes of these runs, or none is imported."
     )
@@ -190,7 +207,7 @@ def _charts(
             bands(value),
             title,
             suffix=" %",
-            empty=missing if measure == "table" else figures.NOTHING,
+            empty=missing if measure.name == "table" else figures.NOTHING,
         ),
         "remaining": figures.curves(
             bands(lambda step: step.remaining), title, suffix=" %", from_zero=True
@@ -204,28 +221,77 @@ def _charts(
         "free-magnitude": figures.curves(
             bands(lambda step: step.free_magnitude), title, suffix=" %", named=False
         ),
-        "cost": figures.cost_against_result(
+        "cost": arrows.cost_against_result(
             [
-                (row["label"], row["cost"].mean, result.mean, row["n"])
+                arrows.Marker(row["label"], row[_COSTS[axis]], result)
                 for row, result in zip(at_end, results, strict=True)
             ],
-            AXES["cost"][0],
-            MEASURES[measure][0],
+            analyses.arrows(groups),
+            AXES[_COSTS[axis]][0],
+            MEASURES[measure.name][0],
         ),
-        "operations": figures.operations_per_edge(
-            [(group.label, operation_shares(group, operations)) for group in groups],
-            operations,
-        ),
+        "operations": edges.pies(edge_shares(groups, operations), operations),
     }
 
 
-def _one_of(request: HttpRequest, name: str, choices: Any, default: str) -> str:
+def edge_shares(groups: Sequence[Group], operations: Sequence[str]) -> edges.Shares:
+    """Return label, n and operations per edge of each group, as the figures want it."""
+    return [
+        (
+            group.label,
+            sum(bool(member.cell) for member in group.members),
+            operation_shares(group, operations),
+        )
+        for group in groups
+    ]
+
+
+def measure_of(
+    request: HttpRequest, groups: Sequence[Group], *, loaded: bool
+) -> Measure:
+    """Return the accuracy that the address asks for: by table of the data set that the
+    first group was searched on, if nothing else is said."""
+    name = one_of(request, "measure", MEASURES, "table" if loaded else "inherited")
+    own = rows.table_column(groups[0].spec) if groups else None
+    dataset = one_of(request, "dataset", benchmark.DATASETS, own or "cifar10")
+    words = f"{MEASURES[name][0]}: {MEASURES[name][1]}"
+    if name == "table":
+        words += f", {benchmark.DATASETS[dataset]} test"
+    return Measure(name, dataset, value_of(name, dataset), words)
+
+
+def difference_table(
+    request: HttpRequest, groups: Sequence[Group], measure: Measure
+) -> tables.Table | None:
+    """Return the groups against one of them, None for a single group."""
+    if len(groups) < 2:
+        return None
+    reference = analyses.reference_of(groups, request.GET.get("reference", ""))
+    return analyses.differences(
+        groups, reference, measure.value, measure.words, cheapest(groups)
+    )
+
+
+def one_of(request: HttpRequest, name: str, choices: Any, default: str) -> str:
     given = request.GET.get(name, default)
     return given if given in choices else default
 
 
+def _without(request: HttpRequest, *names: str) -> str:
+    """Return the query of the address without some parameters."""
+    query = request.GET.copy()
+    for name in names:
+        query.pop(name, None)
+    return query.urlencode(safe=",")
+
+
 def _links(
-    request: HttpRequest, axis: str, measure: str, *, loaded: bool
+    request: HttpRequest,
+    axis: str,
+    measure: Measure,
+    groups: Sequence[Group],
+    *,
+    loaded: bool,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the switches of the page: addresses that differ in one parameter."""
 
@@ -238,15 +304,25 @@ def _links(
             "current": current,
         }
 
+    reference = analyses.reference_of(groups, request.GET.get("reference", ""))
     return {
         "x": [
             link("x", name, label, current=name == axis)
             for name, (_, label) in AXES.items()
         ],
         "measure": [
-            link("measure", name, label, current=name == measure)
+            link("measure", name, label, current=name == measure.name)
             for name, (label, _) in MEASURES.items()
             if loaded or name != "table"
+        ],
+        "dataset": [
+            link("dataset", name, label, current=name == measure.dataset)
+            for name, label in benchmark.DATASETS.items()
+            if measure.name == "table"
+        ],
+        "reference": [
+            link("reference", str(place), group.label, current=place == reference)
+            for place, group in enumerate(groups)
         ],
         "export": [
             link("format", "csv", "CSV", current=False),
