@@ -75,6 +75,8 @@ class Member:
     cell: Sequence[tuple[str, str, str]]
     steps: Sequence[Step]
     given: Step | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Samples of T and of V before anything was left out."""
 
     @property
     def succeeded(self) -> bool:

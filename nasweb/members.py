@@ -63,6 +63,7 @@ def members(runs: Sequence[Run]) -> dict[int, Member]:
     found = {}
     for run in runs:
         size = sum((run.plan or {}).get("sizes", {}).values())
+        baseline = rows.baselines(run)
         table = tables[rows.space_name(run)]
         space = benchmark.space_named(rows.space_name(run))
         baseline = rows.baselines(run)
@@ -149,6 +150,7 @@ def _member(run: Run, steps: Sequence[Step], table: Mapping[str, Any]) -> Member
         cell=rows.cell(space, last.genotype) if last else [],
         steps=steps,
         given=given,
+        sizes=(run.plan or {}).get("sizes", {}),
     )
 
 
