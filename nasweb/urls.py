@@ -13,6 +13,7 @@ urlpatterns = [
     path("experiments/", include("nasweb.pages.experiments")),
     path("runs/", include("nasweb.pages.runs")),
     path("compare/", include("nasweb.pages.compare")),
+    path("compare/analyses/", include("nasweb.pages.analyses")),
     path("live/", include("nasweb.live")),
     path("queues/", include("nasweb.pages.queues")),
     path("installation/", include("nasweb.pages.installation")),
