@@ -286,7 +286,7 @@ def _selection_note(run: Run) -> str:
     name = run.job.spec["selection"]["name"]
     note = selections.get(name).summary.rstrip(".")
     if (run.plan or {}).get("lower_bound"):
-        note += "; the plan is a lower bound, the class limit may keep more"
+        note += "; the plan is a lower bound: classes may keep more"
     return note
 
 

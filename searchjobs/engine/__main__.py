@@ -234,7 +234,7 @@ def _plan(options: argparse.Namespace) -> int:
             f"{found.table.budget:,.0f} simulated seconds each"
         )
         return OK
-    note = " at least, the class limit may keep more" if found.lower_bound else ""
+    note = " at least, classes may keep more" if found.lower_bound else ""
     print(f"{'after epoch':>11}  {'T':>9}  {'V':>9}")
     previous = None
     for epoch in range(found.epochs + 1):

@@ -47,7 +47,8 @@ class Plan(BaseModel):
         epochs: number of epochs.
         sizes: images in T and V before the search.
         remaining: per set, (epochs + 1) sizes: before epoch 1, after each epoch.
-        lower_bound: True if a class limit may keep more samples than planned.
+        lower_bound: True if what the classes keep, or a learned start, may leave more
+            samples than planned.
         weight_steps, architecture_steps: steps in each epoch.
         cost_units: forward-equivalent samples of the whole search (spec A.9), its
             derivation included.

@@ -50,7 +50,9 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
         epochs=spec.training.epochs,
         sizes=sizes,
         remaining=remaining,
-        lower_bound=selection.lower_bound(spec.selection),
+        lower_bound=selection.lower_bound(
+            spec.selection, remaining, len(summary.classes)
+        ),
         weight_steps=[count.weight_steps for count in counts],
         architecture_steps=[count.architecture_steps for count in counts],
         cost_units=prepared + sum(_costs(spec, counts, remaining)) + derived.units,

@@ -229,7 +229,9 @@ class Reduction(Selection):
         return RandomOptions(**options.model_dump(include=set(SHARED)))
 
     @classmethod
-    def lower_bound(cls, options: Any) -> bool:
+    def lower_bound(
+        cls, options: Any, remaining: dict[SetName, list[int]], classes: int
+    ) -> bool:
         return bool(options.class_rule == "limit")
 
     @classmethod

@@ -71,8 +71,11 @@ class Selection(Part, ABC):
         return 0.0
 
     @classmethod
-    def lower_bound(cls, options: Options) -> bool:
-        """Say whether ``remaining`` is only a lower bound."""
+    def lower_bound(
+        cls, options: Options, remaining: dict[SetName, list[int]], classes: int
+    ) -> bool:
+        """Say whether what ``remaining`` has planned, of so many classes, is only a
+        lower bound."""
         return False
 
     @classmethod

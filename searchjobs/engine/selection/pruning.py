@@ -375,9 +375,16 @@ class Pruning(Selection):
         }
 
     @classmethod
-    def lower_bound(cls, options: AnyOptions) -> bool:
+    def lower_bound(
+        cls, options: AnyOptions, remaining: dict[SetName, list[int]], classes: int
+    ) -> bool:
+        """A set that is to hold fewer images than its classes keep may not get there:
+        the classes may be uneven."""
         assert isinstance(options, PruningOptions)
-        return options.class_limit or options.prune_start == "learned"
+        if options.class_limit or options.prune_start == "learned":
+            return True
+        kept = classes * options.min_per_class
+        return any(sizes[-1] < min(kept, sizes[0]) for sizes in remaining.values())
 
     @classmethod
     def control(cls, options: AnyOptions) -> AnyOptions | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from searchjobs.engine.contracts import selections
+from searchjobs.engine.contracts import SetName, selections
 from searchjobs.engine.data.source import Summary
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import Problem, SpecError
@@ -84,12 +84,30 @@ def test_the_plan_never_falls_below_what_is_kept() -> None:
         ({"class_limit": True}, True),
         ({"class_limit": False}, False),
         ({"class_limit": False, "prune_start": "learned"}, True),
+        ({"class_limit": False, "min_per_class": 10}, False),
+        ({"class_limit": False, "min_per_class": 11}, True),
     ],
 )
 def test_the_plan_says_whether_it_is_a_lower_bound(
     selection: dict[str, Any], bound: bool
 ) -> None:
-    assert Bdp.lower_bound(spec_of(**selection).selection) is bound
+    """Of ten classes, of which 100 images remain: they keep 10 each, or 11."""
+    planned: dict[SetName, list[int]] = {"T": [200, 100], "V": [200, 150]}
+    options = spec_of(**selection).selection
+    assert Bdp.lower_bound(options, planned, 10) is bound
+
+
+def test_the_plan_of_a_small_v_whose_classes_keep_images_is_a_lower_bound() -> None:
+    spec = spec_of(10, 100, window=2, prune_valid=0.5, class_limit=False, min_keep=2)
+    size = 64
+    tiny = Summary((size, size), ("a", "b"), 8)
+    found = plan(spec, summary=tiny)
+    assert found.remaining["V"][-1] == 2
+    assert not found.lower_bound
+    kept = spec.model_copy(
+        update={"selection": spec.selection.model_copy(update={"min_per_class": 4})}
+    )
+    assert plan(kept, summary=tiny).lower_bound
 
 
 @pytest.mark.parametrize(("p", "n"), [(0.5, 5), (0.25, 4)])
