@@ -29,6 +29,7 @@ from nasweb.comparison import (
     summary,
     value_of,
 )
+from nasweb.comparison_tables import latex
 from nasweb.figures import arrows, edges
 from nasweb.figures import compare as figures
 from nasweb.runs import points as rows
@@ -85,7 +86,9 @@ def index(request: HttpRequest) -> HttpResponse:
     groups = members.groups(
         runs, together=request.GET.get("group", "seedless") == "seedless"
     )
-    export = {"csv": _csv, "json": _json}.get(request.GET.get("format", ""))
+    export = {"csv": _csv, "json": _json, "tex": _tex}.get(
+        request.GET.get("format", "")
+    )
     if export is not None:
         return export(groups)
     context = {**_choice(request, runs), "runs": runs, "most": MOST_RUNS}
@@ -210,7 +213,11 @@ def _charts(
             empty=missing if measure.name == "table" else figures.NOTHING,
         ),
         "remaining": figures.curves(
-            bands(lambda step: step.remaining), title, suffix=" %", from_zero=True
+            bands(lambda step: step.remaining),
+            title,
+            suffix=" %",
+            from_zero=True,
+            named=False,
         ),
         "skips": figures.curves(
             bands(lambda step: float(step.skips)), title, named=False
@@ -327,6 +334,7 @@ def _links(
         "export": [
             link("format", "csv", "CSV", current=False),
             link("format", "json", "JSON", current=False),
+            link("format", "tex", "LaTeX", current=False),
         ],
     }
 
@@ -381,6 +389,11 @@ def _json(groups: Sequence[Group]) -> JsonResponse:
     response = JsonResponse(content)
     response["Content-Disposition"] = 'attachment; filename="comparison.json"'
     return response
+
+
+def _tex(groups: Sequence[Group]) -> HttpResponse:
+    """The page's tables."""
+    return latex(groups, loaded=benchmark.table_loaded("nas-bench-201"))
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 
 import pytest
@@ -106,6 +107,51 @@ def test_the_csv_has_one_row_a_run_and_no_formula(
     assert [row["epoch"] for row in rows] == ["7", "7", "8"]
     assert rows[0]["group"] == "'=1+1"
     assert rows[0]["genotype"].startswith("|")
+
+
+def test_the_latex_has_the_tables_of_the_page_with_mean_std_and_n(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    for run in runs[:2]:
+        run.experiment.name = "50 % & more_of_{it} ± β"
+        run.experiment.save()
+    answer = client_for(user).get(URL, {**asked(runs), "format": "tex"})
+    assert 'filename="comparison.tex"' in answer["Content-Disposition"]
+    text = answer.content.decode()
+    assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 3
+    for title in ("% At the end", "% At equal cost", "% What differs"):
+        assert title in text
+    lines = [line for line in text.splitlines() if line.endswith("\\\\")]
+    last = next(line for line in lines if line.startswith("50"))
+    cells = last.removesuffix(r" \\").split(" & ")
+    assert cells[0] == r"50 \% \& more\_of\_\{it\} $\pm$ $\beta$"
+    assert cells[1] == "$2$"
+    assert cells[2] == r"$7 \pm 0$ ($n=2$)"
+    assert re.fullmatch(r"\$\d+\.\d \\pm \d+\.\d\$ \(\$n=2\$\)", cells[6])
+    first, *rest = (line for line in text.splitlines() if "tabular}{" in line)
+    assert first == r"\begin{tabular}{lrrrrrrrrrr}"
+    assert rest[-1] == r"\begin{tabular}{lll}"
+    assert r"selection.name & bdp & full \\" in lines
+
+
+def test_the_latex_holds_the_look_ups_where_there_is_a_table(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    import_table({run.architecture.encoding: 91.5 for run in runs if run.architecture})
+    address = {**asked(runs[:2]), "format": "tex"}
+    text = client_for(user).get(URL, address).content.decode()
+    assert text.count("\\begin{tabular}") == 1
+    assert "CIFAR-100 test" in text
+    assert r"$91.50 \pm 0.00$ ($n=2$)" in text
+
+
+def test_a_small_chart_leaves_the_names_to_the_large_one(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    figures = embedded(client_for(user).get(URL, asked(runs)), "figures")
+    small = ("remaining", "skips", "parameter-free", "free-magnitude")
+    assert not any(figures[name]["layout"]["showlegend"] for name in small)
+    assert figures["accuracy"]["layout"]["showlegend"]
 
 
 def test_ticked_runs_become_a_stable_address(
