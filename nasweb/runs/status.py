@@ -45,8 +45,9 @@ def share_done(run: Run) -> float:
 
 
 def waiting(run: Run) -> str:
-    """Say why there is nothing to draw before the first epoch is finished."""
-    job = run.job
+    """Say why there is nothing to draw before the first epoch is finished, or in a
+    search on a benchmark table the first point of its budget."""
+    job, word = run.job, _word(run)
     if job.state == State.QUEUED and job.held:
         why = f" (“{job.hold_reason}”)" if job.hold_reason else ""
         return (
@@ -56,17 +57,22 @@ def waiting(run: Run) -> str:
     if job.state == State.QUEUED:
         return (
             f"The run waits in queue {job.queue.name}. The charts begin when its first "
-            "epoch is finished."
+            f"{word} is finished."
         )
     if job.state in TERMINAL:
-        return "The run ended before its first epoch was finished; its log says why."
+        return f"The run ended before its first {word} was finished; its log says why."
     if job.state not in HELD:
-        return "The run is paused. The charts begin when its first epoch is finished."
+        return f"The run is paused. The charts begin when its first {word} is finished."
     left = (job.progress or {}).get("seconds_left")
     if left and run.epochs:
         first = duration(left / run.epochs)
-        return f"No epoch has finished yet; the first takes about {first}."
-    return "No epoch has finished yet; the charts begin with the first."
+        return f"No {word} has finished yet; the first takes about {first}."
+    return f"No {word} has finished yet; the charts begin with the first."
+
+
+def _word(run: Run) -> str:
+    """What a search is counted in: a table search trains no epochs."""
+    return "point" if (run.plan or {}).get("table") else "epoch"
 
 
 def _label(run: Run) -> str:
@@ -103,8 +109,7 @@ def _stopped(run: Run) -> str:
 def _summary(run: Run) -> str:
     job = run.job
     progress = job.progress or {}
-    word = "point" if (run.plan or {}).get("table") else "epoch"
-    parts = [f"{word} {run.epoch} of {run.epochs}"]
+    parts = [f"{_word(run)} {run.epoch} of {run.epochs}"]
     phase = progress.get("phase", "search")
     if job.state in HELD:
         if phase != "search":

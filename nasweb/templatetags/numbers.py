@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +17,8 @@ from searchjobs import benchmark
 from searchjobs.models import Architecture
 
 register = template.Library()
+#: Columns of the papers' tables that hold accuracies: ``CIFAR-10 test``.
+_ACCURACY = re.compile(r"\b(valid|test)\b")
 register.filter("duration", words.duration)
 
 
@@ -33,6 +37,16 @@ def ago(moment: datetime | None) -> str:
 def since(moment: datetime | None) -> str:
     """Write the age of a heartbeat: as ``ago``, without the word."""
     return ago(moment).removesuffix(" ago")
+
+
+@register.filter
+def printed(reference: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return a preset's printed values with their units: accuracies are per cent, the
+    names of the others (``search hours``) and their values tell it themselves."""
+    return [
+        (name, f"{value} %" if _ACCURACY.search(name) else value)
+        for name, value in reference.items()
+    ]
 
 
 @register.filter("bytes")

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from nasweb import spec_fields, spec_form
+from nasweb.templatetags.numbers import printed
 from searchjobs.engine.contracts import methods
 from searchjobs.engine.methods import FAMILIES
 from searchjobs.engine.problems import Problem
@@ -350,3 +351,17 @@ def test_what_belongs_to_no_field_is_listed_and_not_said_to_be_marked() -> None:
     assert "1 value must be mended:" in html
     assert "marked below" not in html
     assert "<li>The spec is two specs; send one.</li>" in html
+
+
+def test_what_a_paper_prints_has_its_unit(member: Client) -> None:
+    html = member.get(NEW, {"preset": "bdp-t4-beta-short"}).content.decode()
+    assert "<dt>CIFAR-10 test</dt><dd>94.37 ± 0.01 %</dd>" in html
+    assert "<dt>data left</dt><dd>1 %</dd>" in html
+
+
+def test_every_printed_value_tells_its_unit() -> None:
+    for recipe in all_recipes():
+        for name, value in printed(recipe.reference):
+            told = value.endswith(" %") or re.search(r"\b(hours|seconds)\b", name)
+            assert told, (recipe.name, name)
+            assert value.count("%") <= 1

@@ -215,6 +215,8 @@ def test_before_the_first_point_the_page_says_why_it_is_empty(
     launch(user, team, "waits", SPEC, [1])
     html = member.get(reverse("runs:detail", args=[Run.objects.get().uuid]))
     assert "waits in queue cpu" in html.content.decode()
+    assert "begin when its first point is finished" in html.content.decode()
+    assert "first epoch" not in html.content.decode()
 
 
 def test_its_file_lies_where_the_engine_looks(table_folder: Path) -> None:

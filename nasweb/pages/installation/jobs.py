@@ -85,7 +85,7 @@ def restart(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return act(
         request,
         lambda: start_again(request.user, job),
-        "The job starts again from its first epoch.",
+        "The job starts again from the beginning.",
     )
 
 
