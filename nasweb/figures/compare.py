@@ -1,8 +1,8 @@
-"""Curves of groups of runs: mean and band; operations per edge; cost and result."""
+"""Curves of groups of runs: mean and band."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nasweb.comparison import Band
@@ -14,14 +14,9 @@ from .theme import (
     axis,
     figure,
     layout,
-    operation_style,
 )
 
 NOTHING = "None of these runs has finished an epoch yet."
-
-
-_LEAST_HEIGHT, _EDGE_HEIGHT, _LEGEND_HEIGHT = 330, 18, 90
-"""Of the bars per edge, px: every edge has its label."""
 
 
 def curves(
@@ -56,14 +51,14 @@ def curves(
                 "legendgroup": label,
                 "x": found.x,
                 "y": found.mean,
-                "customdata": found.deviation,
+                "customdata": [_told(found, place) for place in range(len(found.x))],
                 "line": {
                     "color": colour,
                     "width": 2,
                     "dash": DASHES[place % len(DASHES)],
                     "shape": "hv",
                 },
-                "hovertemplate": f"%{{x:,}}: %{{y:.2f}}{suffix} ± %{{customdata:.2f}}"
+                "hovertemplate": f"%{{x:,}}: %{{y:.2f}}{suffix}%{{customdata}}"
                 f"<extra>{label}, n = {found.n}</extra>",
             }
         )
@@ -71,6 +66,11 @@ def curves(
     shape = layout(axis(x_title, rangemode="tozero"), axis(ticksuffix=suffix, **floor))
     shape["showlegend"] = named
     return figure(data, shape, "" if data else empty)
+
+
+def _told(found: Band, place: int) -> str:
+    """Return the deviation as the hover tells it; one run has none."""
+    return f" ± {found.deviation[place]:.2f}" if found.n > 1 else ""
 
 
 def _band(label: str, found: Band, colour: str) -> list[dict[str, Any]]:
@@ -93,67 +93,3 @@ def _band(label: str, found: Band, colour: str) -> list[dict[str, Any]]:
             "fillcolor": f"soft({colour})",
         },
     ]
-
-
-def cost_against_result(
-    points: Sequence[tuple[str, float | None, float | None, int]],
-    x_title: str,
-    y_title: str,
-) -> Figure:
-    """Return one marker a group at (mean cost, mean result, per cent); BDP Fig. 1."""
-    data = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": f"{label} (n = {n})",
-            "x": [cost],
-            "y": [result],
-            "cliponaxis": False,
-            "marker": {
-                "color": GROUPS[place % len(GROUPS)],
-                "size": 11,
-                "symbol": place,
-            },
-            "hovertemplate": f"{label}: %{{y:.2f}} % for %{{x:,.0f}}<extra></extra>",
-        }
-        for place, (label, cost, result, n) in enumerate(points)
-        if cost is not None and result is not None
-    ]
-    shape = layout(axis(x_title, rangemode="tozero"), axis(y_title, ticksuffix=" %"))
-    return figure(data, shape, "" if data else NOTHING)
-
-
-def operations_per_edge(
-    shares: Sequence[tuple[str, Mapping[str, Sequence[float]]]],
-    operations: Sequence[str],
-) -> Figure:
-    """Return stacked bars: per group and edge, the share of each operation (%)."""
-    groups = [label for label, rows in shares for _ in rows]
-    edges = [row for _, rows in shares for row in rows]
-    data = []
-    for place, name in enumerate(operations):
-        style = operation_style(name, place)
-        data.append(
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": style.label,
-                "y": [groups, edges],
-                "x": [
-                    100 * values[place]
-                    for _, rows in shares
-                    for values in rows.values()
-                ],
-                "marker": {"color": style.colour},
-                "hovertemplate": f"%{{y}}: %{{x:.0f}} % take {style.label}"
-                "<extra></extra>",
-            }
-        )
-    shape = layout(
-        axis(ticksuffix=" %", range=[0, 100]),
-        axis(type="multicategory", autorange="reversed", showgrid=False, dtick=1),
-    )
-    shape |= {"barmode": "stack", "bargap": 0.18}
-    shape["height"] = max(_LEAST_HEIGHT, _EDGE_HEIGHT * len(edges) + _LEGEND_HEIGHT)
-    shape["legend"]["traceorder"] = "normal"
-    return figure(data, shape, "" if edges else NOTHING)

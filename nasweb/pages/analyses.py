@@ -127,15 +127,32 @@ def _edges(
     return analyses.edges(analyses.merged(groups, together), space.operations)
 
 
+def _shares(
+    request: HttpRequest, groups: Sequence[Group], measure: Measure
+) -> tables.Table:
+    points = analyses.share_points(groups, measure.value)
+    return analyses.shares(points, measure.words)
+
+
+def _transfer(
+    request: HttpRequest, groups: Sequence[Group], measure: Measure
+) -> tables.Table:
+    return analyses.transfer(groups)
+
+
+def _best_cells(
+    request: HttpRequest, groups: Sequence[Group], measure: Measure
+) -> tables.Table:
+    return analyses.best_cells(groups)
+
+
 #: By name: request, groups and measure -> the table, None where there is none.
 _TABLES: Mapping[str, Callable[..., tables.Table | None]] = {
     "differences": difference_table,
     "edges": _edges,
-    "shares": lambda request, groups, measure: analyses.shares(
-        analyses.share_points(groups, measure.value), measure.words
-    ),
-    "transfer": lambda request, groups, measure: analyses.transfer(groups),
-    "best-cells": lambda request, groups, measure: analyses.best_cells(groups),
+    "shares": _shares,
+    "transfer": _transfer,
+    "best-cells": _best_cells,
 }
 
 
@@ -143,6 +160,8 @@ _TABLES: Mapping[str, Callable[..., tables.Table | None]] = {
 def two(request: HttpRequest) -> HttpResponse:
     """Two runs, ``?a=`` and ``?b=``, as BDP shows DARTS and DARTS + BDP in Fig. 3 and
     4; ``seeds=all`` (the default) takes their siblings into the curves."""
+    if not request.GET.keys() & {"a", "b"}:
+        return render(request, "analyses/pair.html", {})
     pair_of_runs = [_run(request, name) for name in ("a", "b")]
     seeds = one_of(request, "seeds", ("all", "one"), "all")
     groups = _pair_groups(request, pair_of_runs, alone=seeds == "one")

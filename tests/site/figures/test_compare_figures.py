@@ -1,13 +1,9 @@
-"""Curves with bands, operations per edge, cost against result."""
+"""Curves with bands."""
 
 from __future__ import annotations
 
 from nasweb.comparison import Band
-from nasweb.figures.compare import (
-    cost_against_result,
-    curves,
-    operations_per_edge,
-)
+from nasweb.figures.compare import curves
 
 
 def test_a_group_of_several_runs_has_a_band_and_says_n() -> None:
@@ -23,7 +19,8 @@ def test_a_group_of_several_runs_has_a_band_and_says_n() -> None:
 
 def test_one_run_has_no_band() -> None:
     figure = curves([("one", Band([1, 2], [80.0, 90.0], [0.0, 0.0], 1))], "epoch")
-    assert len(figure["data"]) == 1
+    (line,) = figure["data"]
+    assert line["customdata"] == ["", ""]  # and no deviation to tell
 
 
 def test_a_group_without_data_keeps_the_colours_of_the_others() -> None:
@@ -36,20 +33,6 @@ def test_a_group_without_data_keeps_the_colours_of_the_others() -> None:
 
 def test_nothing_to_draw_is_said() -> None:
     assert curves([("a", None)], "epoch", empty="Nothing.")["empty"] == "Nothing."
-
-
-def test_shares_are_stacked_per_group_and_edge() -> None:
-    shares = [("A", {"1←0": [0.25, 0.75]}), ("B", {"1←0": [1.0, 0.0]})]
-    figure = operations_per_edge(shares, ["none", "skip_connect"])
-    assert figure["data"][0]["y"] == [["A", "B"], ["1←0", "1←0"]]
-    assert figure["data"][0]["x"] == [25.0, 100.0]
-    assert figure["data"][1]["x"] == [75.0, 0.0]
-
-
-def test_a_group_without_a_result_has_no_marker() -> None:
-    points = [("A", 10.0, 90.0, 3), ("B", 20.0, None, 1)]
-    found = cost_against_result(points, "cost", "accuracy")["data"]
-    assert [(trace["x"], trace["y"]) for trace in found] == [([10.0], [90.0])]
 
 
 def test_a_small_chart_leaves_the_names_to_the_large_one():
