@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from . import audit, bell
+from . import audit, bell, uploads
 from .engine.problems import SpecError
 from .engine.seeds import seeds_problem
 from .job_control import end_of_line
@@ -53,6 +53,7 @@ def launch_training(
         raise SpecError([*problems, *error.problems]) from None
     if problems:
         raise SpecError(problems)
+    uploads.require_own(team, spec)
     author = int(actor.pk)  # type: ignore[arg-type]
     chosen = queue_of(checked.compute.device, queue)
     architecture = resolve_one(checked.space.name, checked.architecture)

@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import evaluation_recording, searches, subset_recording
+from . import (
+    dataset_recording,
+    evaluation_recording,
+    searches,
+    subset_recording,
+)
 from .claims import Claim
 from .models import Job
 from .recorder import Recorder
@@ -50,5 +55,8 @@ KINDS: dict[str, Kind] = {
         evaluation_recording.EvaluationRecording,
         _nothing,
         evaluation_recording.forget,
+    ),
+    Job.Kind.CHECK: Kind(
+        "check", dataset_recording.DatasetRecording, _nothing, dataset_recording.forget
     ),
 }

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models.functions import Now
 
-from . import audit, bell
+from . import audit, bell, uploads
 from .engine.plan import plan
 from .engine.problems import Problem, SpecError
 from .engine.seeds import seeds_problem
@@ -73,6 +73,7 @@ def launch(
     author = int(actor.pk)  # type: ignore[arg-type]
     subset = _subset(team, spec)
     checked = _check(name, spec, seeds, tags)
+    uploads.require_own(team, checked.model_dump(mode="json"))
     _check_priority(actor, team, priority)
     chosen = queue_of(checked.compute.device, queue)
     planned = plan(checked)

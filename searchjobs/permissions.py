@@ -86,7 +86,7 @@ def can_hurry(user: User, team: Team) -> bool:
     return _is_superuser(user) or role_in(user, team) == Role.MAINTAINER
 
 
-def can_act(user: User, obj: Job | Experiment) -> bool:
+def can_act(user: User, obj: Job | Experiment | Dataset) -> bool:
     """Say whether the user may cancel, pause, resume, requeue or change it."""
     if _is_superuser(user):
         return True
@@ -118,7 +118,7 @@ def require_launch(user: User, team: Team) -> None:
         )
 
 
-def require_act(user: User, obj: Job | Experiment) -> None:
+def require_act(user: User, obj: Job | Experiment | Dataset) -> None:
     """Raise PermissionDenied, with a sentence, unless the user may act on it."""
     if not can_act(user, obj):
         raise PermissionDenied(

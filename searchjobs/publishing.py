@@ -19,6 +19,7 @@ from .artefacts import CHECKPOINTS, StorageAwayError, Upload
 from .claims import Claim
 from .engine.events import (
     Checkpointed,
+    DatasetChecked,
     EpochFinished,
     Event,
     SamplesPruned,
@@ -91,7 +92,7 @@ class Publisher:
                 if name not in self._known:
                     self.waiting[name] = event.epoch
             self._pruned.clear()
-        elif isinstance(event, SubsetMade):
+        elif isinstance(event, SubsetMade | DatasetChecked):
             self.waiting[event.artefact] = None
         elif isinstance(event, Checkpointed) and not (
             again and event.path in self._known

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from . import audit, bell
+from . import audit, bell, uploads
 from .engine.problems import Problem, SpecError
 from .job_control import end_of_line
 from .models import Job, Queue, Subset, Team
@@ -48,6 +48,7 @@ def launch_subset(
         raise SpecError([*problems, *error.problems]) from None
     if problems:
         raise SpecError(problems)
+    uploads.require_own(team, spec)
     content = checked.model_dump(mode="json")
     author = int(actor.pk)  # type: ignore[arg-type]
     chosen = queue_of(checked.compute.device, queue)

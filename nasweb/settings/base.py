@@ -64,6 +64,24 @@ NASWEB_CPU_SLOTS = env.integer(
     most=256,
 )
 
+# Uploads of images (MB are 10^6 bytes) ------------------------------------------------
+#: A zip file that is sent to the site.
+NASWEB_UPLOAD_MB = env.integer("NASWEB_UPLOAD_MB", 512, least=1, most=16_384)
+#: What it holds when it is unpacked.
+NASWEB_UPLOAD_UNPACKED_MB = env.integer(
+    "NASWEB_UPLOAD_UNPACKED_MB", 2_048, least=1, most=65_536
+)
+#: Files in it, folders included; zip has room for 65,535.
+NASWEB_UPLOAD_FILES = env.integer("NASWEB_UPLOAD_FILES", 60_000, least=2, most=65_535)
+#: Unpacked to packed; images are packed already, so more is no honest file.
+NASWEB_UPLOAD_RATIO = env.integer("NASWEB_UPLOAD_RATIO", 100, least=2, most=1_000)
+#: An uploaded image has fewer pixels.
+NASWEB_UPLOAD_PIXELS = env.integer(
+    "NASWEB_UPLOAD_PIXELS", 10_000_000, least=1_000, most=60_000_000
+)
+#: All uploads of a team together.
+NASWEB_TEAM_UPLOADS_MB = env.integer("NASWEB_TEAM_UPLOADS_MB", 10_240)
+
 # Servers --------------------------------------------------------------------------
 DATABASE_URL = env.secret("DATABASE_URL")
 REDIS_URL = env.secret("REDIS_URL")
