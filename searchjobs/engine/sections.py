@@ -32,8 +32,8 @@ class Split(Section):
         "published CIFAR-10 split of NAS-Bench-201); halves: the first images are T, "
         "the last are V, as in the DARTS code.",
         labels={
-            "random": "random, by the split seed",
-            "halves": "first and last images (halves)",
+            "random": "random (split seed)",
+            "halves": "first and last (halves)",
         },
     )
     train_share: float = setting(
@@ -125,8 +125,8 @@ class Training(Section):
         "decay 3e-4, alpha first) or gaea (25 epochs of a 50-epoch schedule, C=24, "
         "plain momentum). Results of different recipes are not comparable.",
         labels={
-            "adl": "NAS-Bench-201 code (adl)",
-            "smooth": "SmoothDARTS family (smooth)",
+            "adl": "NAS-Bench-201 (adl)",
+            "smooth": "SmoothDARTS (smooth)",
             "gaea": "GAEA (gaea)",
         },
     )
@@ -219,7 +219,7 @@ class Training(Section):
         advanced=False,
         labels={
             "off": "off",
-            "schedules": "rates and their schedules",
+            "schedules": "rates and schedules",
             "values": "first values only",
         },
     )
@@ -259,9 +259,9 @@ class Training(Section):
         "zip-min and zip-max: as many of both as the smaller or larger set has.",
         labels={
             "interleave": "interleave",
-            "train-driven": "driven by T (train-driven)",
-            "zip-min": "as the smaller set has (zip-min)",
-            "zip-max": "as the larger set has (zip-max)",
+            "train-driven": "by T (train-driven)",
+            "zip-min": "smaller set (zip-min)",
+            "zip-max": "larger set (zip-max)",
         },
     )
     cap_architecture_steps: bool = setting(
@@ -347,8 +347,9 @@ class Compute(Section):
     backend: Literal["eager", "compiled", "graphs"] = setting(
         "eager",
         "Backend",
-        "eager: the reference; compiled: torch.compile of the cell, pays back after "
-        "some 150 steps; graphs: captured CUDA graphs, GPU only.",
+        "eager: the reference; compiled: torch.compile of cells that run all their "
+        "operations, pays back after some 150 steps, and cells that a method has "
+        "pruned are eager from then on; graphs: captured CUDA graphs, GPU only.",
         labels={
             "eager": "eager, the reference",
             "compiled": "compiled (torch.compile)",

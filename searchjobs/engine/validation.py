@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import yaml
 from pydantic import ValidationError
 
-from .contracts import methods
+from .contracts import methods, spaces
 from .plan import data_problems
 from .problems import Problem, SpecError, sentences
 from .spec import SearchSpec
@@ -60,7 +61,23 @@ def _device_problems(spec: SearchSpec) -> list[Problem]:
                 "cannot be recorded as CUDA graphs; choose backend eager.",
             )
         )
+    if compute.backend == "compiled" and (sentence := _compiles_nothing(spec)):
+        problems.append(Problem("compute.backend", sentence))
     return problems
+
+
+def _compiles_nothing(spec: SearchSpec) -> str:
+    """Say why every step would be eager; empty where some are compiled."""
+    what = "compiled cells run all operations on all channels; choose backend eager."
+    method = methods.get(spec.method.name)
+    if why := method.why_eager(spec.method):
+        return f"{method.label} {why}, and {what}"
+    space = spaces.get(spec.space.name)(spec.space)
+    for table in space.tables:
+        silent = torch.tensor([o in space.silent for o in space.columns(table)])
+        if not bool((space.mask(table) | silent).all()):
+            return f"The search space leaves operations out, and {what}"
+    return ""
 
 
 def load_yaml(

@@ -175,3 +175,40 @@ def test_the_examples_are_the_presets_they_claim_to_be():
     spec.pop("seed")
     preset = next(r for r in all_recipes() if r.name == "bdp-digits")
     assert spec == preset.spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method": {"name": "pc-darts"}}, "gives operations a part of the channels"),
+        ({"method": {"name": "vp-darts"}}, "drops elements behind identities"),
+        ({"method": {"name": "p-darts"}}, "drops elements behind identities"),
+        ({"method": {"name": "gdas"}}, "runs one operation an edge"),
+        ({"method": {"name": "rsps"}}, "runs one operation an edge"),
+        (
+            {"space": {"name": "nas-bench-201", "without": ["avg_pool_3x3"]}},
+            "leaves operations out",
+        ),
+    ],
+)
+def test_a_compiled_backend_that_would_compile_nothing_is_refused(changes, words):
+    with pytest.raises(SpecError) as caught:
+        validate({**changes, "compute": {"backend": "compiled"}}, check_data=False)
+    (problem,) = caught.value.problems
+    assert problem.field == "compute.backend"
+    assert words in problem.sentence
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"name": "darts"},
+        {"name": "gaea"},  # leaves out none alone, which never runs
+        {"name": "setn"},  # compiles the steps of alpha
+        {"name": "pc-darts", "partial": 1},
+        {"name": "vp-darts", "skip_dropout": 0},
+        {"name": "p-darts", "skip_dropout": []},
+    ],
+)
+def test_it_is_taken_where_some_steps_are_compiled(method):
+    validate({"method": method, "compute": {"backend": "compiled"}}, check_data=False)

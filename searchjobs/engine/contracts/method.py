@@ -60,6 +60,15 @@ class PlannedMethod(Part):
         return 1
 
     @classmethod
+    def why_eager(cls, options: Any) -> str:
+        """Return why the compiled backend, which is for cells that run all operations
+        on all channels, would compile no step, as what the method does; empty: it
+        compiles some."""
+        if cls.partial_channels(options) > 1:
+            return "gives operations a part of the channels"
+        return ""
+
+    @classmethod
     def step_cost(cls, options: Any) -> Mapping[Level, float]:
         """Return the forward-equivalents a sample of each half-step (data spec A.9)."""
         return {"weights": 3.0, "architecture": 3.0}

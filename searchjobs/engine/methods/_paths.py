@@ -58,6 +58,10 @@ class SinglePath(Method):
         self.drawn: Choice = {}
 
     @classmethod
+    def why_eager(cls, options: Any) -> str:
+        return "runs one operation an edge"
+
+    @classmethod
     def trains_architecture(cls, spec: SearchSpec, epoch: int) -> bool:
         return False
 

@@ -16,7 +16,7 @@ Weights and alpha are updated together, by one backward of one batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -81,6 +81,10 @@ class Dsnas(SingleLevel, Deciding):
     def __init__(self, options: AnyOptions, search: Search) -> None:
         super().__init__(options, search)
         self.drawn: Choice = {}
+
+    @classmethod
+    def why_eager(cls, options: Any) -> str:
+        return "runs one operation an edge"
 
     def edge_weights(self) -> Tables:
         """Return Z, drawn anew."""

@@ -13,7 +13,7 @@ operations, which are 0 but have a gradient: see ``residual``.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import model_validator
@@ -89,6 +89,10 @@ class Gdas(Alternating):
         super().__init__(options, search)
         self.temperature = self.options.temperature
         self.drawn: dict[str, Tensor] = {}
+
+    @classmethod
+    def why_eager(cls, options: Any) -> str:
+        return "runs one operation an edge"
 
     def start_epoch(self, epoch: int) -> bool:
         first, last = self.options.temperature, self.options.temperature_end

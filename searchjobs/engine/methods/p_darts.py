@@ -195,6 +195,12 @@ class PDarts(Alternating):
 
     # -- dropout behind identities ----------------------------------------------------
 
+    @classmethod
+    def why_eager(cls, options: PDartsOptions) -> str:
+        """A later stage has fewer operations: the first alone could be compiled."""
+        dropping = options.skip_dropout and options.skip_dropout[0] > 0
+        return "drops elements behind identities" if dropping else ""
+
     def build(self) -> None:
         search = self.search
         search.supernet.noise = search.streams.on_device("skip dropout")

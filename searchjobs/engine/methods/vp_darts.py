@@ -148,6 +148,10 @@ class VpDarts(Alternating):
         supernet.noise = self.search.streams.on_device("skip dropout")
         super().build()
 
+    @classmethod
+    def why_eager(cls, options: VpDartsOptions) -> str:
+        return "drops elements behind identities" if options.skip_dropout else ""
+
     # -- Eq. 3: the mixture -----------------------------------------------------------
 
     def initial_tables(self) -> dict[str, Tensor]:

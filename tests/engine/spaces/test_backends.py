@@ -98,3 +98,20 @@ def test_the_compiled_cell_computes_the_same(limit, monkeypatch):
         (slope,) = torch.autograd.grad(loss, alpha, create_graph=True)
         (second,) = torch.autograd.grad(slope[0, 1], alpha)
     assert second.abs().sum() > 0
+
+
+def test_cells_are_compiled_that_lack_what_never_runs_and_no_others(monkeypatch):
+    seen = []
+
+    def counting(cell, x, stage, plan):
+        seen.append(plan)
+        return cell(x, stage, plan)
+
+    monkeypatch.setattr(supernet_module, "compiled_cell", lambda _: counting)
+    supernet, batch, alpha = small()
+    supernet.use_backend("compiled")
+    weights = {"cell": alpha.softmax(-1)}
+    supernet(batch.images, weights, {"cell": [range(2, 5)] * 6})
+    assert not seen
+    supernet(batch.images, weights, {"cell": [range(1, 5)] * 6})  # none alone
+    assert seen

@@ -90,7 +90,7 @@ class NasBench201Supernet(Supernet):
         """
         table, terms = edge_weights[TABLE], terms or EdgeTerms()
         plan = EVERYTHING if active is None else _plan(active)
-        if plan is not EVERYTHING and self._partial == 1:
+        if plan != EVERYTHING and self._partial == 1:
             plan = _without_dead_ends(plan)
         spread = self._spreader(table, terms)
         plainly = not terms.constant and self.skip_dropout == 0 and self._partial == 1
@@ -180,7 +180,7 @@ class NasBench201Supernet(Supernet):
     def _run_cell_for(self, images: Tensor, plan: Plan) -> RunCell:
         """Compile for one shape only: that of the training batches.  Odd last
         batches, evaluation and sampled operations are eager."""
-        if self._run_cell is eager_cell or plan is not EVERYTHING:
+        if self._run_cell is eager_cell or plan != EVERYTHING:
             return eager_cell
         if not (self.training and torch.is_grad_enabled()):
             return eager_cell
