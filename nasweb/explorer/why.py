@@ -73,6 +73,8 @@ def verdict(
         sentence = f"It was not in {event['set']} any more."
         return Verdict(step.epoch, "not considered", sentence=sentence)
     ranks = step.ranks()
+    if event["criterion"] not in ENDS:  # chance knows no rank
+        ranks = np.zeros_like(ranks)
     rank = int(ranks[at]) or None
     outcome = _outcome(step, at)
     facts: dict[str, Any] = {

@@ -57,6 +57,7 @@ def balance(
                 "x": [event["epoch"] for event in limited],
                 "y": [event["limit"] for event in limited],
                 "yaxis": "y2",
+                "cliponaxis": False,
                 "showlegend": bool(limited),
                 "marker": {"color": colour, "size": 7, "symbol": symbol},
                 "hovertemplate": "event of epoch %{x}: N = %{y:.2f}"
@@ -64,9 +65,7 @@ def balance(
             }
         )
     shape = layout(epoch_axis(epochs), axis("b", range=[0, 1.05]))
-    limits = axis("N", rangemode="tozero", showgrid=False)
-    shape["yaxis2"] = {**limits, "overlaying": "y", "side": "right"}
-    shape["margin"] = {**shape["margin"], "r": 48}
+    shape |= _second("N", shape)
     return figure(lines, shape, "" if points else waiting)
 
 
@@ -152,11 +151,18 @@ def journey(
     if errors:
         line = _line("its mean error", errors, "mean_error", MUTED, "dash")
         lines.append({**line, "yaxis": "y2"})
-        right = axis("mean error of the window", rangemode="tozero", showgrid=False)
-        shape["yaxis2"] = {**right, "overlaying": "y", "side": "right"}
-        shape["margin"] = {**shape["margin"], "r": 48}
+        shape |= _second("mean error of the window", shape)
     scored = any(each.get("score") is not None for each in verdicts)
     return figure(lines, shape, "" if scored else "No event has scored it.")
+
+
+def _second(title: str, shape: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a layout needs for an axis at the right, with ticks of its own."""
+    right = axis(title, rangemode="tozero", showgrid=False, tickmode="auto", nticks=5)
+    return {
+        "yaxis2": {**right, "overlaying": "y", "side": "right"},
+        "margin": {**shape["margin"], "r": 48},
+    }
 
 
 def _line(
@@ -171,6 +177,7 @@ def _line(
         "y": [row[key] for row in kept],
         "line": {"color": colour, "width": 1.8, "dash": dash},
         "marker": {"size": 6},
+        "cliponaxis": False,
         "hovertemplate": f"epoch %{{x}}: %{{y:.4g}}<extra>{name}</extra>",
     }
 

@@ -32,7 +32,11 @@ MOST_OFFERED = 60
 #: Points of a curve over the epochs.
 MOST_POINTS = 200
 #: Whose samples a gallery shows, and what it is called.
-WHOSE = {"both": "Kept by both", "first": "Only by this run", "second": "Only by other"}
+WHOSE = {
+    "both": "Kept by both",
+    "first": "Only by this run",
+    "second": "Only by the other",
+}
 
 
 @dataclass(frozen=True)
