@@ -15,11 +15,12 @@ from nasweb.spec_form import Values
 from searchjobs.engine.methods import FAMILIES
 from searchjobs.engine.problems import Problem
 from searchjobs.engine.spec import PARTS, SearchSpec
+from searchjobs.engine.subset_spec import reductions
 
 Kind = Literal["text", "number", "select", "buttons", "check", "area"]
 
 #: Choices that are drawn side by side; the others drop down.
-BUTTONS = frozenset({"space", "selection"})
+BUTTONS = frozenset({"space"})
 #: The stopping rule that does nothing; a search without rules needs none.
 NO_RULE = "none"
 
@@ -108,6 +109,12 @@ class Form:
     problems: tuple[str, ...] = field(default=())
 
     @property
+    def can_be_chosen_once(self) -> bool:
+        """Whether a job of its own could choose the samples, for many searches."""
+        chosen = self.samples[0].value if self.samples else ""
+        return chosen in {part.name for part in reductions()}
+
+    @property
     def advanced_count(self) -> int:
         return sum(len(section.fields) for section in self.advanced)
 
@@ -126,8 +133,15 @@ class Form:
         return any(each.errors for section in self.advanced for each in section.fields)
 
 
-def form(values: Values, problems: Iterable[Problem] = ()) -> Form:
-    """Return the fields for the present values, with each problem at its field."""
+def form(
+    values: Values,
+    problems: Iterable[Problem] = (),
+    subsets: tuple[Option, ...] = (),
+) -> Form:
+    """Return the fields for the present values, with each problem at its field.
+
+    ``subsets`` are those that a search may name by their ids.
+    """
     definitions = dict(spec_form.settings(values))
     rules = spec_form.rule_names(values)
     errors, unplaced = _place(problems, definitions, len(rules))
@@ -138,7 +152,7 @@ def form(values: Values, problems: Iterable[Problem] = ()) -> Form:
 
     def options_of(section: str, *, advanced: bool) -> tuple[Field, ...]:
         return tuple(
-            _setting(path, info, values, base, errors)
+            _setting(path, info, values, base, errors, subsets)
             for path, info in definitions.items()
             if path.startswith(f"{section}.")
             and spec_form.is_read(path, unread)
@@ -275,11 +289,14 @@ def _setting(
     values: Values,
     base: Values,
     errors: dict[str, list[str]],
+    subsets: tuple[Option, ...] = (),
 ) -> Field:
     kind, options = _kind(info)
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     if extra.get("names") == "operations":
         kind, options = "select", _operations(values, values[path])
+    elif extra.get("names") == "subsets":
+        kind, options = "select", _subsets(subsets, values[path])
     unit = str(extra.get("unit") or "")
     return Field(
         name=path,
@@ -305,6 +322,14 @@ def _operations(values: Values, present: str) -> tuple[Option, ...]:
         Option(name, operation_style(name).label)
         for name in dict.fromkeys([*names, present])
     )
+
+
+def _subsets(known: tuple[Option, ...], present: str) -> tuple[Option, ...]:
+    """Return the subsets to choose from, and a value that is none of them: a path."""
+    options = [Option("", "choose a subset …"), *known]
+    if present not in {option.value for option in options}:
+        options.append(Option(present, present))
+    return tuple(options)
 
 
 def _kind(info: FieldInfo) -> tuple[Kind, tuple[Option, ...]]:

@@ -119,7 +119,7 @@ def class_counts(
     if event is not None:
         bars.append(
             _bars(
-                f"pruned at epoch {event['epoch']}",
+                f"pruned at epoch {event['epoch']}" if event["epoch"] else "left out",
                 labels,
                 gone,
                 PRUNED,

@@ -27,7 +27,7 @@ def histogram(name: str, event: Mapping[str, Any] | None, *, waiting: str) -> Fi
         _bars("pruned", centres, widths, event["histogram_removed"], PRUNED, "/"),
     ]
     shape = layout(
-        axis("score (VoE)"), axis("samples", rangemode="tozero"), barmode="stack"
+        axis(f"score ({event.get('score', 'VoE')})"), axis("samples", rangemode="tozero"), barmode="stack"
     )
     shape |= {"bargap": 0.05, "uirevision": f"scores of {name}"}
     if event.get("cut") is not None:
@@ -49,8 +49,9 @@ def histogram(name: str, event: Mapping[str, Any] | None, *, waiting: str) -> Fi
 def _note(event: Mapping[str, Any]) -> str:
     """Say what the event did, and whether low scores meant easy or never learned."""
     ends = {"low": "lowest", "high": "highest", "random": "random"}
+    when = f"epoch {event['epoch']}" if event["epoch"] else "before the search"
     words = (
-        f"epoch {event['epoch']}: {event['removed']:,} of {event['before']:,} pruned, "
+        f"{when}: {event['removed']:,} of {event['before']:,} pruned, "
         f"{ends.get(event['criterion'], event['criterion'])} scores"
     )
     if event.get("correlation") is not None:

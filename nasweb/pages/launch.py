@@ -18,20 +18,25 @@ from nasweb.plan_chart import chart
 from nasweb.spec_fields import Field, Option
 from nasweb.spec_form import Values
 from searchjobs import launch as launching
+from searchjobs import reproduce
 from searchjobs.benchmark import DATASETS
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import Problem, SpecError
-from searchjobs.engine.recipes import Recipe, all_recipes, recipe
+from searchjobs.engine.recipes import Recipe, all_recipes
 from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.tables import find_recipe
 from searchjobs.engine.validation import validate
-from searchjobs.models import Experiment, Job, Queue, Team
+from searchjobs.models import Experiment, Job, Queue, Subset, Team
 from searchjobs.permissions import can_hurry, can_launch, visible
+from searchjobs.states import State
 
 #: Fields of the form that are no part of the spec.
 ABOUT = ("name", "seeds", "queue", "priority", "tags", "notes")
 #: Presets that stand beside the heading; the others are folded away.
 FIRST_PRESETS = 5
+#: Subsets that the form offers, the newest.
+MOST_SUBSETS = 100
 
 
 @dataclass
@@ -86,7 +91,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def fields(request: HttpRequest) -> HttpResponse:
     """Draw the fields anew after a choice; nothing is judged yet."""
     team = _team(request)
-    context = _form_context(_read(request.POST), _priorities(request, team))
+    context = _form_context(request, team, _read(request.POST))
     return render(request, "launch/_fields.html", context)
 
 
@@ -145,15 +150,37 @@ def _first_draft(request: HttpRequest) -> Draft:
             "notes": cloned.notes,
         }
         return Draft(spec_form.from_spec(spec), _about(about))
+    if "subset" in request.GET:
+        spec = validate(_on_subset(request), check_data=False)
+        return Draft(spec_form.from_spec(spec), _about({}))
     preset = _preset(request)
     spec = validate(preset.spec, check_data=False)
     seeds = ", ".join(str(seed) for seed in preset.seeds)
     return Draft(spec_form.from_spec(spec), _about({"seeds": seeds}))
 
 
+def _on_subset(request: HttpRequest) -> dict[str, Any]:
+    """Return the spec of a search on the subset that the address names."""
+    try:
+        subset = visible(Subset, request.user).get(uuid=request.GET["subset"])
+    except (Subset.DoesNotExist, ValidationError):
+        raise Http404("There is no such subset in your teams.") from None
+    shared = {name: subset.spec[name] for name in ("dataset", "split", "augmentation")}
+    return {**shared, "selection": {"name": "subset", "subset": str(subset.uuid)}}
+
+
+def refused(
+    request: HttpRequest, team: Team, problems: Sequence[Problem]
+) -> HttpResponse:
+    """Show the form that was sent again, with what keeps it from what was asked."""
+    draft = _read(request.POST)
+    draft.problems = list(problems)
+    return _page(request, team, draft)
+
+
 def _preset(request: HttpRequest) -> Recipe:
     """Return the preset that the address names, the first one if it names none."""
-    preset = recipe(request.GET.get("preset", all_recipes()[0].name))
+    preset = find_recipe(request.GET.get("preset", all_recipes()[0].name))
     if preset is None:
         raise Http404("There is no preset of this name.")
     return preset
@@ -200,6 +227,7 @@ def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
         queue = Queue.objects.filter(name=about["queue"]).first()
         if queue is None:
             raise SpecError([Problem("queue", "This queue is gone; choose another.")])
+    name, scale = reproduce.recipe_of(draft.spec)
     try:
         priority = Job.Priority(int(about["priority"]))
     except ValueError:
@@ -215,13 +243,15 @@ def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
         priority=priority,
         tags=read_tags(about["tags"]),
         notes=about["notes"].strip(),
+        recipe=name,
+        scale=scale,
     )
 
 
 def _page(request: HttpRequest, team: Team, draft: Draft) -> HttpResponse:
     cloned = "from" in request.GET
     context = {
-        **_form_context(draft, _priorities(request, team)),
+        **_form_context(request, team, draft),
         **_preview_context(request, draft),
         "team": team,
         "presets": all_recipes(),
@@ -243,17 +273,24 @@ def _priorities(request: HttpRequest, team: Team) -> tuple[Option, ...]:
     )
 
 
-def _form_context(draft: Draft, priorities: tuple[Option, ...]) -> dict[str, Any]:
+def _form_context(request: HttpRequest, team: Team, draft: Draft) -> dict[str, Any]:
     own = [problem for problem in draft.problems if problem.field in ABOUT]
     others = [problem for problem in draft.problems if problem.field not in ABOUT]
-    form = spec_fields.form(draft.values, others)
+    form = spec_fields.form(draft.values, others, _subsets(team))
     return {
         "form": form,
-        "about": _about_fields(draft, own, priorities),
+        "about": _about_fields(draft, own, _priorities(request, team)),
         "wrong": len(draft.problems),
         "unfolded": draft.unfolded or form.advanced_wrong,
         "suggested_name": _suggested_name(draft.values),
     }
+
+
+def _subsets(team: Team) -> tuple[Option, ...]:
+    """Return the subsets of the team that are made, the newest first."""
+    made = Subset.objects.filter(job__team=team, job__state=State.SUCCEEDED)
+    newest = made.values_list("uuid", "name")[:MOST_SUBSETS]
+    return tuple(Option(str(uuid), name) for uuid, name in newest)
 
 
 def _about_fields(

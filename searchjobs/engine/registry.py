@@ -32,7 +32,8 @@ def setting(
 ) -> Any:
     """A field with all that the form shows of it.
 
-    ``names="operations"``: the value is one of the operations of the search space.
+    ``names="operations"``: the value is one of the operations of the search space;
+    ``names="subsets"``: it is the id of a subset, or the path of its file.
     ``labels``: how pages write a value that is no plain word, such as a recipe's name.
     """
     return Field(

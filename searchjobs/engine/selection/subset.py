@@ -27,6 +27,7 @@ class SubsetOptions(AnyOptions):
         "Which one: its id on this site, or the path of a subset.npz that "
         "`python -m searchjobs.engine proxy` has written.",
         advanced=False,
+        names="subsets",
     )
 
 
