@@ -93,10 +93,27 @@ def seconds(user: User, spec: SearchSpec, plan: Plan) -> Estimate | None:
     The spec says no more than "auto" about the device: the kind of which most runs
     like it are known is taken.
     """
-    shape = shape_of(spec.model_dump(mode="json"), spec.compute.devices)
-    known = {
-        kind: rate for (_, kind), rate in rates(visible(Run, user), [shape]).items()
-    }
+    return seconds_of_each(user, [(spec, plan)])[0]
+
+
+def seconds_of_each(
+    user: User, planned: Sequence[tuple[SearchSpec, Plan]]
+) -> list[Estimate | None]:
+    """Return the expected time of each of several runs; one query for all."""
+    shapes = [
+        shape_of(spec.model_dump(mode="json"), spec.compute.devices)
+        for spec, _ in planned
+    ]
+    known = rates(visible(Run, user), shapes) if shapes else {}
+    return [
+        _estimate(spec, plan, {kind: r for (s, kind), r in known.items() if s == shape})
+        for (spec, plan), shape in zip(planned, shapes, strict=True)
+    ]
+
+
+def _estimate(
+    spec: SearchSpec, plan: Plan, known: Mapping[str, Rate]
+) -> Estimate | None:
     wanted = {
         "cpu": {"CPU"},
         "cuda": set(known) - {"CPU"},

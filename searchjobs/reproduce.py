@@ -18,7 +18,7 @@ from django.db import transaction
 from .engine.data.source import sources
 from .engine.plan import plan
 from .engine.problems import Problem, SpecError
-from .engine.recipes import Recipe
+from .engine.recipes import Recipe, all_recipes
 from .engine.scales import PAPER, Scale, cannot, effective, scale_named, scaled, seeds
 from .engine.spec import SearchSpec
 from .engine.tables import Paper, Table, all_tables, find_recipe
@@ -163,19 +163,21 @@ def twins(scale_name: str) -> dict[str, frozenset[str]]:
 
 
 @cache
-def _papers_own() -> dict[str, str]:
-    """Return the recipes of tables by what they search at the paper's scale."""
+def _own() -> dict[str, tuple[str, str]]:
+    """Return recipe and scale by what is searched: those of tables at the paper's
+    scale, and the other presets without any."""
     paper = scale_named(PAPER)
-    found: dict[str, str] = {}
-    for name in twins(PAPER):
-        recipe = find_recipe(name)
-        if recipe is None or paper is None:
-            continue
+    in_tables = [find_recipe(name) for name in twins(PAPER)]
+    places = [(recipe, PAPER) for recipe in in_tables if recipe is not None]
+    places += [(recipe, "") for recipe in all_recipes()]
+    found: dict[str, tuple[str, str]] = {}
+    for recipe, place in places:
         try:
-            spec = validate(scaled(recipe, paper), check_data=False)
+            given = scaled(recipe, paper) if place and paper else recipe.spec
+            spec = validate(given, check_data=False)
         except SpecError:
-            continue
-        found.setdefault(_identity(spec), name)
+            continue  # a part of it is not installed
+        found.setdefault(_identity(spec), (recipe.name, place))
     return found
 
 
@@ -186,10 +188,9 @@ def _identity(spec: SearchSpec) -> str:
 
 
 def recipe_of(spec: SearchSpec) -> tuple[str, str]:
-    """Return recipe and scale of a spec that is a table's, unchanged but for its seed
-    and where it is computed; two empty strings for any other."""
-    name = _papers_own().get(_identity(spec), "")
-    return (name, PAPER) if name else ("", "")
+    """Return the recipe that a spec is, unchanged but for its seed and where it is
+    computed, and its scale if it is one of a table; two empty strings for any other."""
+    return _own().get(_identity(spec), ("", ""))
 
 
 def stand_ins(team: Team, table: Table, scale: Scale) -> list[Dataset]:

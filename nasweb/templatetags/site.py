@@ -21,6 +21,7 @@ NAVIGATION = (
     ("home", "Home", ()),
     ("experiments:list", "Runs", ("/experiments/", "/runs/")),
     ("compare:index", "Compare", ("/compare/",)),
+    ("reproductions:list", "Papers", ("/reproductions/",)),
     ("queues:list", "Queues", ("/queues/",)),
 )
 #: For administrators alone: the address is there for nobody else.

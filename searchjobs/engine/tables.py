@@ -41,6 +41,7 @@ class Column(_Part):
         recipe: the searches of this column, where the rows only read them.
         channels: accuracy of the cell trained from scratch with so many channels; None:
             a look-up in the benchmark table.
+        aside: not in the paper; what we can tell of the same cells.
     """
 
     label: str
@@ -52,6 +53,7 @@ class Column(_Part):
     statistic: Literal["average", "best"] = "average"
     recipe: str = ""
     channels: int | None = None
+    aside: bool = False
 
     @property
     def title(self) -> str:
@@ -151,6 +153,11 @@ class Table(_Part):
         return any(column.channels for column in self.columns)
 
     @property
+    def shared(self) -> bool:
+        """Whether all rows read the same runs, each in its own way."""
+        return all(column.recipe for column in self.columns)
+
+    @property
     def recipes(self) -> tuple[str, ...]:
         """Return the names of all recipes behind it, each once, in order of rows."""
         found = [name for r in self.rows for c in self.columns for name in r.of(c)]
@@ -219,6 +226,8 @@ def find_recipe(name: str) -> Recipe | None:
 
 def printed(row: Row, column: Column) -> Printed:
     """Return what the paper prints in a cell."""
+    if column.aside:
+        return Printed()
     if column.title in row.printed:
         return read_printed(row.printed[column.title])
     text = row.printed.get(column.key) or _referenced(row, column)
@@ -284,12 +293,13 @@ def _row(
     pool = [str(each) for each in data.pop("pool", [])]
     known = data.pop("known", {})
     parts = [fragments[each] for each in taken]
-    data.setdefault("label", ", ".join(each.get("label", "") for each in parts))
+    words = [each["label"] for each in parts if "label" in each]
+    data.setdefault("label", ", ".join(words))
     for each in parts:
         if "group" in each:
             data.setdefault("group", each["group"])
     if isinstance(data.get("printed"), list):
-        titles = [column.title for column in columns]
+        titles = [column.title for column in columns if not column.aside]
         data["printed"] = dict(zip(titles, data["printed"], strict=True))
     if "recipe" in data:
         data["recipes"] = (data.pop("recipe"),)

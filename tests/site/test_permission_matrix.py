@@ -119,6 +119,11 @@ LINES = {
     "runs:requeue": act("run"),
     "runs:restart": act("run"),
     "compare:index": page(),
+    "reproductions:list": page(),
+    "reproductions:detail": Line("get", LOG_IN, OK, OK, OK, OK, about="table"),
+    "reproductions:launch": Line(
+        "get", LOG_IN, DENIED, OK, OK, OK, about="table", other_method=MOVED
+    ),  # a stranger sees and launches for their own team
     "queues:list": page(),
     "installation:index": sealed(),
     "installation:audit": sealed(),
@@ -179,6 +184,7 @@ def address(name: str, run: Run) -> str:
         "file": lambda: [run.uuid, file_of(run)],
         "image": lambda: [run.uuid, 3],
         "pair": lambda: [run.uuid],
+        "table": lambda: ["bdp-1"],
     }
     query = f"?with={run.uuid}" if about == "pair" else ""
     return reverse(name, args=given[about]()) + query
