@@ -167,8 +167,7 @@ def table_column(spec: Mapping[str, Any]) -> str | None:
     """Return which data set of the benchmark table a stored spec searches on; None if
     the table has none of that name."""
     name = str((spec.get("dataset") or {}).get("name", ""))
-    column = name.replace("-", "").removesuffix("120")  # ImageNet16-120
-    return column if column in benchmark.DATASETS else None
+    return name if name in benchmark.DATASETS else None
 
 
 def table_values(entry: benchmark.TableEntry) -> dict[str, dict[str, float | None]]:
