@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: A name, not an address: nothing is loaded from it.
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 #: Read, but not as pages: a file, and numbers for a machine that has a token.
-NO_PAGES = {"runs:file", "metrics"}
+NO_PAGES = {"runs:file", "analyses:table", "metrics"}
 PAGES = [n for n, line in LINES.items() if line.method == "get" and n not in NO_PAGES]
 #: Attributes by which a browser loads or goes somewhere.
 LOADS = re.compile(

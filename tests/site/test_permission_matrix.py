@@ -93,6 +93,9 @@ LINES = {
     "experiments:runs": page("experiment"),
     "experiments:edit": act("experiment"),
     "experiments:cancel": act("experiment"),
+    "experiments:controls": Line(
+        "post", DENIED, DENIED, MOVED, MOVED, MISSING, about="experiment"
+    ),
     "experiments:new": Line(
         "get", LOG_IN, DENIED, OK, OK, OK, other_method=OK
     ),  # a stranger launches for their own team; POST shows the faults
@@ -119,6 +122,9 @@ LINES = {
     "runs:requeue": act("run"),
     "runs:restart": act("run"),
     "compare:index": page(),
+    "analyses:index": page(),
+    "analyses:pair": page(),
+    "analyses:table": page("table of runs"),
     "reproductions:list": page(),
     "reproductions:detail": Line("get", LOG_IN, OK, OK, OK, OK, about="table"),
     "reproductions:launch": Line(
@@ -182,11 +188,13 @@ def address(name: str, run: Run) -> str:
         "worker": lambda: [slot_of(run).worker_id],
         "slot": lambda: [slot_of(run).pk],
         "file": lambda: [run.uuid, file_of(run)],
+        "table of runs": lambda: ["transfer"],
         "image": lambda: [run.uuid, 3],
         "pair": lambda: [run.uuid],
         "table": lambda: ["bdp-1"],
     }
-    query = f"?with={run.uuid}" if about == "pair" else ""
+    queries = {"pair": f"?with={run.uuid}", "table of runs": f"?runs={run.uuid}"}
+    query = queries.get(about, "")
     return reverse(name, args=given[about]()) + query
 
 
