@@ -86,7 +86,8 @@ def test_the_page_tells_what_stays_and_how_it_was_chosen(
     assert f"{kept} <small>of 898</small>" in page
     assert "Random samples of each class (CC-RS)" in page
     assert made.data_fingerprint in page
-    assert "scores-T" in page and "scores-V" not in page
+    assert "scores-T" in page
+    assert "scores-V" not in page
 
 
 def test_a_finished_subset_leads_to_a_launch_form_that_names_it(
