@@ -46,7 +46,7 @@ class SourceOptions(Options):
         "auto: the published mean and deviation where the data set has them and all "
         "its images are used at their own size, else measured; measured: always "
         "measured on the images that are used.",
-        labels={"auto": "published where it fits (auto)", "measured": "measured"},
+        labels={"auto": "published if it fits", "measured": "measured"},
     )
 
     @field_validator("classes", mode="before")

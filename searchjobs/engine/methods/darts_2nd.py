@@ -43,7 +43,7 @@ class Darts2ndOptions(Options):
         "quarter dearer.",
         labels={
             "difference": "central difference",
-            "exact": "exact, by a second backward",
+            "exact": "exact, second backward",
         },
     )
     epsilon: float = setting(

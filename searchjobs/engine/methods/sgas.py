@@ -42,7 +42,7 @@ class SgasOptions(AnyOptions):
         "1: importance of the edge times certainty of its operation; 2: also times the "
         "stability of its distribution over the last epochs.",
         advanced=False,
-        labels={"1": "1: importance and certainty", "2": "2: and stability"},
+        labels={"1": "1: importance, certainty", "2": "2: and stability"},
     )
     warmup: int = setting(
         9,

@@ -32,8 +32,8 @@ class AutoencoderOptions(ReductionOptions):
         "reconstruction swapped, as the code does by mistake: saturated pixels decide.",
         labels={
             "mse": "squared error (mse)",
-            "bce": "cross-entropy of pixels (bce)",
-            "bce_swapped": "cross-entropy, swapped when scoring (bce_swapped)",
+            "bce": "cross-entropy (bce)",
+            "bce_swapped": "swapped (bce_swapped)",
         },
     )
     epochs: int = setting(

@@ -74,10 +74,10 @@ class PruningOptions(AnyOptions):
             "chance, under the same class limit: the control for any claim.",
             advanced=False,
             labels={
-                "low-high": "T lowest, V highest (low-high)",
-                "low-low": "T lowest, V lowest (low-low)",
-                "high-low": "T highest, V lowest (high-low)",
-                "high-high": "T highest, V highest (high-high)",
+                "low-high": "T low, V high (low-high)",
+                "low-low": "T low, V low (low-low)",
+                "high-low": "T high, V low (high-low)",
+                "high-high": "T high, V high (high-high)",
                 "random": "random, the control",
             },
         )
