@@ -67,16 +67,20 @@ class EntropyHistogram(Reduction):
         yield from network.train(state)
         found = entropies(network.logits()).cpu()
         likelihoods = log_likelihoods(found, options.weights, options.bin_width)
-        # the largest of these keys are a draw without replacement, one after the
-        # other, each by its likelihood among those left
-        noise = gumbel(likelihoods.shape, pool.streams[f"{pool.purpose}/draw"])
-        keys = likelihoods + noise.double()
+        keys = draw_keys(likelihoods, pool.streams[f"{pool.purpose}/draw"])
         cost = cls.scoring_cost(options, len(pool.ids))
         return Scores(-keys, cost, {"entropy": found.numpy()})
 
     @classmethod
     def scoring_cost(cls, options: Any, samples: int) -> float:
         return training_cost(options, samples) + samples
+
+
+def draw_keys(likelihoods: Tensor, generator: torch.Generator) -> Tensor:
+    """Return keys, in the shape of the logarithms (..., n), whose largest are a draw
+    without replacement: one after the other, each by its likelihood among those left
+    (W. Kool et al., Stochastic Beams and Where to Find Them, ICML 2019, 4.1)."""
+    return likelihoods + gumbel(likelihoods.shape, generator).double()
 
 
 def entropies(logits: Tensor) -> Tensor:

@@ -1,0 +1,75 @@
+"""KM-OR: clusters are scikit-learn's own, and outliers leave first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import StandardScaler
+
+from searchjobs.engine.problems import SpecError
+from searchjobs.engine.seeding import derive_seed
+from searchjobs.engine.selection.kmeans_outlier import own_distances
+
+from ..conftest import tiny
+from .pools import digits, pool_of, scores_of
+
+
+def test_distances_are_those_to_scikit_learns_own_centroids():
+    images = digits()
+    found = scores_of("kmeans-outlier", pool_of(images), clusters=7, restarts=3)
+    features = StandardScaler().fit_transform(images.pixels.flatten(1).numpy() / 255)
+    best = min(
+        (
+            KMeans(7, init="random", n_init=1, random_state=seed % 2**32).fit(features)
+            for seed in (derive_seed(1, f"reduction/T/k-means-{k}") for k in range(3))
+        ),
+        key=lambda estimator: estimator.inertia_,
+    )
+    expected = best.transform(features).min(1)
+    assert found.values.numpy() == pytest.approx(expected, rel=1e-4)
+
+
+def test_planted_outliers_leave_first():
+    images = digits()
+    planted = [3, 50, 121, 177]
+    noise = torch.Generator().manual_seed(3)
+    images.pixels[planted] = torch.randint(
+        256, (4, 3, 8, 8), generator=noise, dtype=torch.uint8
+    )
+    found = scores_of("kmeans-outlier", pool_of(images), restarts=3)
+    assert sorted(found.values.argsort(descending=True)[:4].tolist()) == planted
+
+
+@pytest.mark.parametrize("options", [{"components": 8}, {"mini_batch": True}])
+def test_shortcuts_rank_much_as_the_whole_does(options):
+    pool = pool_of(digits())
+    whole = scores_of("kmeans-outlier", pool, restarts=3).values
+    quick = scores_of("kmeans-outlier", pool, restarts=3, **options).values
+    ranks = [values.argsort().argsort().double() for values in (whole, quick)]
+    assert torch.corrcoef(torch.stack(ranks))[0, 1] > 0.5
+
+
+def test_as_many_clusters_as_classes_unless_asked_otherwise():
+    pool = pool_of(digits(5))
+    found = scores_of("kmeans-outlier", pool, restarts=2).values
+    ten = scores_of("kmeans-outlier", pool, restarts=2, clusters=10).values
+    twenty = scores_of("kmeans-outlier", pool, restarts=2, clusters=20).values
+    assert torch.equal(found, ten)
+    assert twenty.mean() < ten.mean()
+
+
+def test_the_distance_to_a_near_centroid_is_exact():
+    centroids = torch.tensor([[1000.0, 0.0], [0.0, 1000.0]])
+    points = torch.tensor([[1000.0, 1e-3], [0.5, 1000.0]])
+    found = own_distances(points, centroids).numpy()
+    assert found == pytest.approx(np.array([1e-3, 0.5]), rel=1e-6)
+
+
+def test_more_clusters_than_samples_are_refused_at_their_field():
+    with pytest.raises(SpecError) as refused:
+        tiny(selection={"name": "kmeans-outlier", "clusters": 150})
+    (problem,) = refused.value.problems
+    assert problem.field == "selection.clusters"
+    assert "150 clusters are more than the 100 samples of T" in problem.sentence
