@@ -16,13 +16,13 @@ import torch
 from pydantic import field_validator
 from torch import Tensor
 
-from ..contracts import Batch, Search, Selection, SetName, methods, selections
+from ..contracts import Batch, Search, Selection, SetName, selections
 from ..data.split import share_of
 from ..events import Event, SamplesPruned
-from ..plan import count, trains_architecture
 from ..problems import Problem
 from ..registry import Options as AnyOptions
 from ..registry import setting
+from ._pruning_plan import SCORED, event_epochs, planned_sizes, seldom_seen
 from .class_limit import balance, choose, keep_minimum, limits, strictness
 from .sample_error import sample_error
 from .voe import VarianceOfError
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ..spec import SearchSpec
 
 MIN_OBSERVATIONS = 2  # one error has no variance
-SCORED = 0.5  # share of a set that must have as many, or it is not pruned
 SHARE_FIELDS: dict[SetName, str] = {"T": "prune_train", "V": "prune_valid"}
 
 
@@ -326,7 +325,7 @@ class Pruning(Selection):
         ranked = candidates[order]
         allowed, overflow = counts, "redistribute"
         if options.class_limit:
-            events = len(_event_epochs(options, self.search.spec, event.set))
+            events = len(event_epochs(options, self.search.spec, event.set))
             event.limit = strictness(balance(counts, options.limit_slack), events)
             allowed, overflow = limits(counts, event.limit), options.overflow
         wanted = min(event.requested, event.before - options.min_keep)
@@ -370,7 +369,7 @@ class Pruning(Selection):
     ) -> dict[SetName, list[int]]:
         assert isinstance(options, PruningOptions)
         return {
-            name: _sizes(options, spec, name, size, options.min_keep)
+            name: planned_sizes(options, spec, name, size, options.min_keep)
             for name, size in sizes.items()
         }
 
@@ -400,9 +399,9 @@ class Pruning(Selection):
         assert isinstance(options, PruningOptions)
         found = []
         for name, size in sizes.items():
-            left = _sizes(options, spec, name, size, 0)[-1]
+            left = planned_sizes(options, spec, name, size, 0)[-1]
             if left < min(options.min_keep, size):
-                events = len(_event_epochs(options, spec, name))
+                events = len(event_epochs(options, spec, name))
                 found.append(
                     Problem(
                         f"selection.{SHARE_FIELDS[name]}",
@@ -412,7 +411,7 @@ class Pruning(Selection):
                         "less often.",
                     )
                 )
-            found += _seldom_seen(options, spec, name, sizes)
+            found += seldom_seen(options, spec, name, sizes)
         return found
 
     def state_dict(self) -> dict[str, Any]:
@@ -432,80 +431,3 @@ class Pruning(Selection):
         self._epochs_seen = dict(state["epochs_seen"])
         self._learned = dict(state["learned"])
         self._stage_start = state["stage_start"]
-
-
-def _event_epochs(
-    options: PruningOptions, spec: SearchSpec, name: SetName
-) -> list[int]:
-    """Return the epochs after which a set is pruned if nothing speaks against it: n
-    of them.  Windows begin anew with a supernet; V needs architecture steps in every
-    epoch of the window."""
-    method = methods.get(spec.method.name)
-    first = 0 if options.prune_start == "learned" else options.prune_start
-    window, stage_start, found = options.window, 0, []
-    for epoch in range(1, spec.training.epochs + 1):
-        if method.starts_stage(spec, epoch):
-            stage_start = epoch - 1
-        if (epoch - stage_start) % window or epoch < first:
-            continue
-        if name == "T" or all(
-            trains_architecture(spec, earlier)
-            for earlier in range(epoch - window + 1, epoch + 1)
-        ):
-            found.append(epoch)
-    return found
-
-
-def _seldom_seen(
-    options: PruningOptions,
-    spec: SearchSpec,
-    name: SetName,
-    sizes: dict[SetName, int],
-) -> list[Problem]:
-    """Say if the steps of a window meet too few samples of a set twice, so that it
-    would never be pruned though the plan says so (several weight steps for each of
-    alpha, a policy that leaves batches out)."""
-    epochs = _event_epochs(options, spec, name)
-    if not epochs or options.share(name) == 0 or min(sizes.values()) == 0:
-        return []
-    counted = count(spec, epochs[0], sizes)
-    met = counted.weight_samples if name == "T" else counted.architecture_samples
-    share = min(1.0, met / sizes[name])
-    if share == 0 or _met_twice(share, options.window) >= SCORED:
-        return []
-    enough = options.window
-    while _met_twice(share, enough) < SCORED:
-        enough += 1
-    return [
-        Problem(
-            "selection.window",
-            f"An epoch meets {share:.0%} of {name}, so a window of {options.window} "
-            "leaves most of its samples without two errors, and it would never be "
-            f"pruned; take a window of at least {enough} epochs, or prune nothing "
-            f"from {name}.",
-        )
-    ]
-
-
-def _met_twice(share: float, epochs: int) -> float:
-    """Return the share of a set that is met at least twice, if each epoch meets a
-    ``share`` of it by chance."""
-    missed = 1 - share
-    return 1 - missed**epochs - epochs * share * missed ** (epochs - 1)
-
-
-def _sizes(
-    options: PruningOptions, spec: SearchSpec, name: SetName, size: int, floor: int
-) -> list[int]:
-    """Return the size of a set before epoch 1 and after each epoch, without class
-    limits, never below ``floor``."""
-    events = set(_event_epochs(options, spec, name))
-    sizes = [size]
-    for epoch in range(1, spec.training.epochs + 1):
-        left = sizes[-1]
-        if epoch in events:
-            base = left if options.base == "current" else size
-            gone = share_of(base, options.share(name))
-            left -= min(gone, max(left - floor, 0))
-        sizes.append(left)
-    return sizes

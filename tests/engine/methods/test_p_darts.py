@@ -15,7 +15,7 @@ from searchjobs.engine.methods.p_darts import _at_most
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.search import search
-from searchjobs.engine.selection.pruning import _event_epochs
+from searchjobs.engine.selection._pruning_plan import event_epochs
 from searchjobs.engine.spaces.nas_bench_201.cell import SearchCell
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.engine.stages import equal_stages, stage_of
@@ -277,7 +277,7 @@ def test_prunings_are_those_of_each_stage_and_v_waits_for_alpha():
     spec = SearchSpec.model_validate(
         {"method": {"name": "p-darts"}, "selection": {"name": "bdp", "window": 4}}
     )
-    events = {n: _event_epochs(spec.selection, spec, n) for n in ("T", "V")}
+    events = {n: event_epochs(spec.selection, spec, n) for n in ("T", "V")}
     of_T, of_V = [4, 8, 12, 16, 20, 24], [16, 20, 24]
     assert events["T"] == [25 * stage + e for stage in range(3) for e in of_T]
     assert events["V"] == [25 * stage + e for stage in range(3) for e in of_V]
