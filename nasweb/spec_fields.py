@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from nasweb import spec_form
@@ -208,6 +209,31 @@ def chosen_part(section: str, values: Values) -> Any:
         return None
 
 
+def part_fields(
+    section: str,
+    options: type[BaseModel],
+    values: Values,
+    problems: Iterable[Problem] = (),
+) -> tuple[tuple[Field, ...], tuple[str, ...]]:
+    """Return the fields of one part alone, for a form that has no others, and the
+    sentences that belong to none of them."""
+    definitions = {
+        f"{section}.{name}": info
+        for name, info in options.model_fields.items()
+        if name != "name"
+    }
+    base = {
+        path: spec_form.as_text(info.get_default(call_default_factory=True))
+        for path, info in definitions.items()
+    }
+    errors, unplaced = _place(problems, definitions, 0)
+    fields = tuple(
+        _setting(path, info, {**base, **values}, base, errors)
+        for path, info in definitions.items()
+    )
+    return fields, (*errors.get(f"{section}.name", ()), *unplaced)
+
+
 def _choice(section: str, values: Values, errors: dict[str, list[str]]) -> Field:
     info = SearchSpec.model_fields[section]
     path = f"{section}.name"
@@ -281,6 +307,13 @@ def _parts(section: str) -> tuple[Option, ...]:
     families = list(dict.fromkeys([*FAMILIES, *(each.group for each in found)]))
     found.sort(key=lambda each: (families.index(each.group), each.label))
     return tuple(found)
+
+
+def plain_field(
+    path: str, info: FieldInfo, value: str, default: str, errors: tuple[str, ...] = ()
+) -> Field:
+    """Return the field of a setting outside of the launch form."""
+    return _setting(path, info, {path: value}, {path: default}, {path: [*errors]})
 
 
 def _setting(

@@ -15,6 +15,7 @@ urlpatterns = [
     path("compare/", include("nasweb.pages.compare")),
     path("compare/analyses/", include("nasweb.pages.analyses")),
     path("reproductions/", include("nasweb.pages.reproductions")),
+    path("datasets/", include("nasweb.pages.datasets")),
     path("subsets/", include("nasweb.pages.subsets")),
     path("work/", include("nasweb.pages.work")),
     path("live/", include("nasweb.live")),

@@ -27,7 +27,7 @@ from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.engine.tables import find_recipe
 from searchjobs.engine.validation import validate
-from searchjobs.models import Experiment, Job, Queue, Subset, Team
+from searchjobs.models import Dataset, Experiment, Job, Queue, Subset, Team
 from searchjobs.permissions import can_hurry, can_launch, visible
 from searchjobs.states import State
 
@@ -153,6 +153,8 @@ def _first_draft(request: HttpRequest) -> Draft:
     if "subset" in request.GET:
         spec = validate(_on_subset(request), check_data=False)
         return Draft(spec_form.from_spec(spec), _about({}))
+    if "dataset" in request.GET:
+        return _on_dataset(request)
     preset = _preset(request)
     spec = validate(preset.spec, check_data=False)
     seeds = ", ".join(str(seed) for seed in preset.seeds)
@@ -176,6 +178,16 @@ def refused(
     draft = _read(request.POST)
     draft.problems = list(problems)
     return _page(request, team, draft)
+
+
+def _on_dataset(request: HttpRequest) -> Draft:
+    """Start from the defaults, on a registered data set."""
+    try:
+        dataset = visible(Dataset, request.user).get(uuid=request.GET["dataset"])
+    except (Dataset.DoesNotExist, ValidationError):
+        raise Http404("There is no such data set in your teams.") from None
+    spec = validate({"dataset": dataset.source}, check_data=False)
+    return Draft(spec_form.from_spec(spec), _about({}))
 
 
 def _preset(request: HttpRequest) -> Recipe:
@@ -249,7 +261,8 @@ def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
 
 
 def _page(request: HttpRequest, team: Team, draft: Draft) -> HttpResponse:
-    cloned = "from" in request.GET
+    cloned = bool({"from", "subset"} & request.GET.keys())
+    on_dataset = "dataset" in request.GET
     context = {
         **_form_context(request, team, draft),
         **_preview_context(request, draft),
@@ -257,7 +270,7 @@ def _page(request: HttpRequest, team: Team, draft: Draft) -> HttpResponse:
         "presets": all_recipes(),
         "first_presets": FIRST_PRESETS,
         "groups": by_group(all_recipes()),
-        "preset": None if cloned else _preset(request),
+        "preset": None if cloned or on_dataset else _preset(request),
         "cloned": cloned,
     }
     return render(request, "launch/new.html", context)

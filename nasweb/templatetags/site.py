@@ -22,6 +22,7 @@ NAVIGATION = (
     ("experiments:list", "Runs", ("/experiments/", "/runs/")),
     ("compare:index", "Compare", ("/compare/",)),
     ("reproductions:list", "Papers", ("/reproductions/",)),
+    ("datasets:list", "Data sets", ("/datasets/",)),
     ("queues:list", "Queues", ("/queues/",)),
 )
 #: For administrators alone: the address is there for nobody else.

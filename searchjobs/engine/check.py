@@ -147,8 +147,8 @@ def _read(
         rate = done / max(time.perf_counter() - begun, 1e-9)
         yield Progress(
             phase="check",
-            epoch=0,
-            epochs=0,
+            epoch=1,
+            epochs=1,
             step=done,
             steps=summary.images,
             samples_per_second=rate,

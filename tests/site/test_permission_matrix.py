@@ -18,7 +18,15 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from searchjobs.artefacts import storage
-from searchjobs.models import Membership, Queue, Run, Slot, Team, Worker
+from searchjobs.models import (
+    Dataset,
+    Membership,
+    Queue,
+    Run,
+    Slot,
+    Team,
+    Worker,
+)
 from tests.factories import make_user
 from tests.site.factories import make_run
 
@@ -130,6 +138,17 @@ LINES = {
     "reproductions:launch": Line(
         "get", LOG_IN, DENIED, OK, OK, OK, about="table", other_method=MOVED
     ),  # a stranger sees and launches for their own team
+    "datasets:list": page(),
+    "datasets:new": Line("get", LOG_IN, DENIED, OK, OK, OK, other_method=OK),
+    "datasets:new-fields": Line("post", DENIED, DENIED, OK, OK, OK),
+    "datasets:upload": Line("get", LOG_IN, DENIED, OK, OK, OK, other_method=OK),
+    "datasets:detail": page("dataset"),
+    "datasets:status": page("dataset"),
+    "datasets:edit": act("dataset"),
+    "datasets:check": Line(
+        "post", DENIED, DENIED, MOVED, MOVED, MISSING, about="dataset"
+    ),
+    "datasets:remove": act("dataset"),
     "queues:list": page(),
     "installation:index": sealed(),
     "installation:audit": sealed(),
@@ -166,8 +185,8 @@ LINES = {
     "metrics": Line("get", DENIED, DENIED, DENIED, DENIED, DENIED, OK),
 }
 #: Tested with their own means: a stream does not end, and a sheet needs images
-#: (tests/site/explorer/test_sheet.py).
-ELSEWHERE = {"live:run", "runs:data-sheet"}
+#: (tests/site/explorer/test_sheet.py, tests/site/test_datasets_pages.py).
+ELSEWHERE = {"live:run", "runs:data-sheet", "datasets:sheet"}
 
 ROLES = ("anonymous", "viewer", "member", "author", "maintainer", "stranger", "admin")
 
@@ -188,6 +207,7 @@ def address(name: str, run: Run) -> str:
         "worker": lambda: [slot_of(run).worker_id],
         "slot": lambda: [slot_of(run).pk],
         "file": lambda: [run.uuid, file_of(run)],
+        "dataset": lambda: [dataset_of(run).uuid],
         "table of runs": lambda: ["transfer"],
         "image": lambda: [run.uuid, 3],
         "pair": lambda: [run.uuid],
@@ -205,6 +225,14 @@ def file_of(run: Run) -> str:
         path = storage().save(f"{run.job.uuid}/1/{name}", ContentFile(b"weights"))
         run.job.artefacts.create(name=name, epoch=2, fence=1, path=path, size=7)
     return name
+
+
+def dataset_of(run: Run) -> Dataset:
+    """Return a data set of the run's team and author, made when it is first asked."""
+    given = {"source": {"name": "npz", "path": "/data/a.npz"}, "author": run.job.author}
+    return Dataset.objects.get_or_create(
+        team=run.job.team, name="Made", defaults=given
+    )[0]
 
 
 def slot_of(run: Run) -> Slot:

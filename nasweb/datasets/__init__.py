@@ -1,0 +1,1 @@
+"""What the pages of data sets show: the form, samples, charts."""

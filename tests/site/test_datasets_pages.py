@@ -1,0 +1,512 @@
+"""The pages of data sets: what a team sees of its own, and nobody else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+from PIL import Image
+
+from searchjobs import uploads
+from searchjobs.artefacts import storage
+from searchjobs.datasets import register
+from searchjobs.engine.check import NAME
+from searchjobs.models import Dataset, Job, Queue, Team
+from searchjobs.states import State
+from tests.jobs.zips import pets, picture, zipped
+from tests.site.factories import digits_spec, make_run
+
+pytestmark = pytest.mark.django_db
+ClientFor = Callable[[User], Client]
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("NASWEB_DATA_ROOT", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, content in pets(count=8).items():
+        (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pets" / name).write_bytes(content)
+    return tmp_path / "pets"
+
+
+def checked(
+    user: User,
+    team: Team,
+    queue: Queue,
+    *,
+    classes: int = 3,
+    name: str = "Pets",
+    side: int = 8,
+    **columns: Any,
+) -> Dataset:
+    """Make a data set whose check has ended and left samples."""
+    job = Job.objects.create(
+        kind=Job.Kind.CHECK,
+        team=team,
+        author=user,
+        spec={},
+        state=State.SUCCEEDED,
+        queue=queue,
+        fence=1,
+        queued=timezone.now(),
+    )
+    given: dict[str, Any] = {
+        "source": {"name": "npz", "path": "/data/pets.npz"},
+        "classes": [f"class {number}" for number in range(classes)],
+        "class_counts": [100 + number for number in range(classes)],
+        "image_size": side,
+        "mean": [0.4, 0.5, 0.6],
+        "std": [0.2, 0.25, 0.3],
+        "fingerprint": "0123456789abcdef",
+        "checked": timezone.now(),
+    }
+    dataset = Dataset.objects.create(
+        team=team, name=name, author=user, check_job=job, **{**given, **columns}
+    )
+    labels = np.repeat(np.arange(classes), 24)
+    pixels = np.zeros((len(labels), 3, side, side), dtype=np.uint8)
+    pixels[:, 0] = labels[:, None, None]
+    pixels[:, 1] = (np.arange(len(labels)) % 24)[:, None, None]
+    buffer = io.BytesIO()
+    np.savez(buffer, pixels=pixels, labels=labels, ids=np.arange(len(labels)))
+    path = storage().save(f"{job.uuid}/1/{NAME}", ContentFile(buffer.getvalue()))
+    job.artefacts.create(name=NAME, fence=1, path=path, size=buffer.tell())
+    return dataset
+
+
+def text(answer: HttpResponse) -> str:
+    return answer.content.decode()
+
+
+def queries(client: Client, address: str) -> int:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(address).status_code == 200
+    return len(captured)
+
+
+def page_of(dataset: Dataset, verb: str = "detail") -> str:
+    return reverse(f"datasets:{verb}", args=[dataset.uuid])
+
+
+def sheet(client: Client, dataset: Dataset, **query: Any) -> Any:
+    return client.get(page_of(dataset, "sheet"), query)
+
+
+# The list -------------------------------------------------------------------------
+
+
+def test_the_list_shows_the_data_sets_of_the_team_and_no_others(
+    user: User,
+    team: Team,
+    other_team_user: User,
+    cpu_queue: Queue,
+    client_for: ClientFor,
+) -> None:
+    checked(user, team, cpu_queue, unreadable_count=4)
+    checked(other_team_user, Team.objects.get(name="Others"), cpu_queue, name="Theirs")
+
+    shown = text(client_for(user).get("/datasets/"))
+
+    assert "Pets" in shown
+    assert ">303<" in shown
+    assert "Theirs" not in shown
+    assert "Fashion-MNIST" in shown, "what the site can read"
+
+
+def test_a_list_of_many_needs_no_more_queries(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    client = client_for(user)
+    checked(user, team, cpu_queue)
+    few = queries(client, "/datasets/")
+    for number in range(15):
+        checked(user, team, cpu_queue, name=f"More {number}")
+
+    assert queries(client, "/datasets/") == few
+
+
+def test_an_empty_list_says_what_to_do(
+    user: User, viewer: User, client_for: ClientFor
+) -> None:
+    assert "upload a zip file" in text(client_for(user).get("/datasets/"))
+    assert "Your role is viewer" in text(client_for(viewer).get("/datasets/"))
+
+
+def test_the_navigation_leads_there(user: User, client_for: ClientFor) -> None:
+    shown = text(client_for(user).get("/datasets/"))
+
+    assert '<a href="/datasets/" aria-current="page">Data sets</a>' in shown
+
+
+# Registering ----------------------------------------------------------------------
+
+
+def test_the_form_has_the_options_of_the_source(
+    user: User, client_for: ClientFor
+) -> None:
+    client = client_for(user)
+
+    folder = text(client.get("/datasets/new/"))
+    digits = text(client.post("/datasets/new/fields/", {"dataset.name": "digits"}))
+
+    assert 'name="dataset.path"' in folder
+    assert 'name="dataset.image_size" value="32"' in folder
+    assert 'name="dataset.per_class"' in digits
+    assert 'name="dataset.path"' not in digits
+    assert 'value="uploaded"' not in folder, "uploads have a form of their own"
+
+
+def test_registering_leads_to_its_page(
+    user: User, cpu_queue: Queue, folder: Path, client_for: ClientFor
+) -> None:
+    answer = client_for(user).post(
+        "/datasets/new/",
+        {
+            "name": "Pets",
+            "licence": "Ours.",
+            "dataset.name": "folder",
+            "dataset.path": str(folder),
+            "dataset.image_size": "8",
+            "dataset.classes": "dog, cat",
+        },
+        follow=True,
+    )
+
+    dataset = Dataset.objects.get()
+    assert answer.redirect_chain == [(page_of(dataset), 302)]
+    assert dataset.source["classes"] == ["dog", "cat"]
+    assert "waits in queue cpu" in text(answer)
+    assert "Ours." in text(answer)
+
+
+def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(
+    user: User, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    answer = client_for(user).post(
+        "/datasets/new/",
+        {
+            "name": "",
+            "dataset.name": "folder",
+            "dataset.path": "/nowhere/at/all",
+            "dataset.image_size": "many",
+        },
+    )
+
+    shown = text(answer)
+    assert "Give the data set a name." in shown
+    assert 'value="many"' in shown
+    assert 'value="/nowhere/at/all"' in shown
+    assert not Dataset.objects.exists()
+
+    again = client_for(user).post(
+        "/datasets/new/", {"name": "x", "dataset.path": "/nowhere/at/all"}
+    )
+    place = text(again).index('id="f-dataset-path-error"')
+    assert "There is no folder /nowhere/at/all" in text(again)[place : place + 200]
+
+
+# Uploading ------------------------------------------------------------------------
+
+
+def sent(client: Client, content: bytes, **more: str) -> Any:
+    file = SimpleUploadedFile("pets.zip", content, "application/zip")
+    given = {"name": "Pets", "image_size": "8", "file": file, **more}
+    return client.post("/datasets/upload/", given, follow=True)
+
+
+def test_an_upload_leads_to_its_page(
+    user: User, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    answer = sent(client_for(user), zipped(pets()).getvalue())
+
+    dataset = Dataset.objects.get()
+    assert answer.redirect_chain == [(page_of(dataset), 302)]
+    assert dataset.uploaded
+    assert "Uploaded images" in text(answer)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (zipped(pets() | {"../evil.png": picture()}), "leads out of its folder"),
+        (zipped({"a/0.bmp": bytes(10_000_000)}, 8), "more than 100 times larger"),
+        (zipped(pets() | {"bird/": b""}), "has no image; add some"),
+        (io.BytesIO(b"no zip"), "This is not a zip file"),
+    ],
+)
+def test_a_refused_upload_says_why_at_the_file(
+    user: User,
+    cpu_queue: Queue,
+    client_for: ClientFor,
+    root: Path,
+    content: io.BytesIO,
+    words: str,
+) -> None:
+    answer = sent(client_for(user), content.getvalue())
+
+    shown = text(answer)
+    place = shown.index('id="f-file-error"')
+    assert words in shown[place : place + 400]
+    assert not Dataset.objects.exists()
+    assert [path for path in root.parent.rglob("*") if path.is_file()] == []
+
+
+def test_no_file_and_a_file_too_large_are_told(
+    user: User, cpu_queue: Queue, client_for: ClientFor, settings: Any
+) -> None:
+    settings.NASWEB_UPLOAD_MB = 1
+    client = client_for(user)
+
+    assert "Choose the zip file" in text(
+        client.post("/datasets/upload/", {"name": "x"})
+    )
+    shown = text(sent(client, bytes(1_100_000)))
+    assert "The file has 1 MB, and 1 MB are allowed" in shown
+
+
+def test_a_wrong_size_stands_at_its_field(
+    user: User, cpu_queue: Queue, client_for: ClientFor, root: Path
+) -> None:
+    answer = sent(client_for(user), zipped(pets()).getvalue(), image_size="tiny")
+
+    shown = text(answer)
+    assert 'id="f-image_size-error"' in shown
+    assert list((root / "uploads").iterdir()) == []
+
+
+# One data set ---------------------------------------------------------------------
+
+
+def test_the_page_tells_what_the_check_found(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    broken = [{"path": "cat/<b>.png", "sentence": "It is damaged or cut off."}]
+    dataset = checked(
+        user, team, cpu_queue, unreadable=broken, unreadable_count=1, licence="CC0"
+    )
+
+    shown = text(client_for(user).get(page_of(dataset)))
+
+    assert ">303<" in shown
+    assert "cat/&lt;b&gt;.png" in shown
+    assert "It is damaged or cut off." in shown
+    assert "measured on these images" in shown
+    assert "0.4000" in shown
+    assert "balance b = 0.987" in shown
+    assert f"/experiments/new/?dataset={dataset.uuid}" in shown
+    assert "CC0" in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "mean", "words"),
+    [
+        ({"name": "cifar10"}, [125.3 / 255, 123.0 / 255, 113.9 / 255], "published"),
+        ({"name": "cifar10"}, [0.1, 0.2, 0.3], "measured on"),
+        ({"name": "npz", "normalise": "given"}, [0.5, 0.5, 0.5], "given by whoever"),
+    ],
+)
+def test_the_page_says_where_the_constants_come_from(
+    user: User,
+    team: Team,
+    cpu_queue: Queue,
+    client_for: ClientFor,
+    source: dict[str, Any],
+    mean: list[float],
+    words: str,
+) -> None:
+    dataset = checked(user, team, cpu_queue, source=source, mean=mean)
+
+    assert words in text(client_for(user).get(page_of(dataset)))
+
+
+def test_another_team_finds_nothing_of_it(
+    user: User,
+    team: Team,
+    other_team_user: User,
+    cpu_queue: Queue,
+    client_for: ClientFor,
+) -> None:
+    dataset = checked(user, team, cpu_queue)
+    stranger = client_for(other_team_user)
+
+    assert {
+        stranger.get(page_of(dataset)).status_code,
+        stranger.get(page_of(dataset, "status")).status_code,
+        sheet(stranger, dataset, page=1).status_code,
+        stranger.post(page_of(dataset, "check")).status_code,
+        stranger.post(page_of(dataset, "edit"), {"name": "Mine"}).status_code,
+        stranger.post(page_of(dataset, "remove")).status_code,
+        stranger.get(f"/experiments/new/?dataset={dataset.uuid}").status_code,
+    } == {404}
+    assert Dataset.objects.filter(name="Pets").exists()
+
+
+def test_what_uses_it_is_listed_with_a_bounded_number_of_queries(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    dataset = checked(user, team, cpu_queue, source={"name": "digits"})
+    make_run(user, team, cpu_queue, name="On all digits")
+    client = client_for(user)
+    few = queries(client, page_of(dataset))
+    for number in range(12):
+        spec = digits_spec(dataset={"name": "digits", "per_class": 50 + number})
+        make_run(user, team, cpu_queue, name=f"On some {number}", spec=spec)
+
+    shown = text(client.get(page_of(dataset)))
+
+    assert "On all digits" in shown
+    assert "On some 11" in shown
+    assert "13 experiments" in shown
+    assert queries(client, page_of(dataset)) <= few
+    assert "it stays" in text(client.post(page_of(dataset, "remove"), follow=True))
+
+
+def test_removing_leads_back_to_the_list(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    dataset = checked(user, team, cpu_queue)
+
+    answer = client_for(user).post(page_of(dataset, "remove"), follow=True)
+
+    assert "Pets is removed." in text(answer)
+    assert not Dataset.objects.exists()
+
+
+def test_checking_again_queues_a_job_and_says_so(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    dataset = checked(user, team, cpu_queue)
+    client = client_for(user)
+
+    shown = text(client.post(page_of(dataset, "check"), follow=True))
+
+    assert "Its images are being read again." in shown
+    assert "waits in queue cpu" in shown
+    assert "Samples are here once the check has read" in shown
+    assert ">303<" in shown, "what is known stays until the check tells more"
+    part = client.get(page_of(dataset, "status"))
+    assert "HX-Refresh" not in part.headers
+    dataset.refresh_from_db()
+    Job.objects.filter(pk=dataset.check_job_id).update(state=State.SUCCEEDED)
+    assert client.get(page_of(dataset, "status")).headers["HX-Refresh"] == "true"
+
+
+def test_a_launch_starts_from_it(
+    user: User, team: Team, cpu_queue: Queue, folder: Path, client_for: ClientFor
+) -> None:
+    source = {"name": "folder", "path": str(folder), "image_size": 8}
+    dataset = register(user, team, "Pets", source)
+
+    shown = text(client_for(user).get(f"/experiments/new/?dataset={dataset.uuid}"))
+
+    assert f'value="{folder}"' in shown
+    assert 'name="dataset.image_size" value="8"' in shown
+
+
+# Samples --------------------------------------------------------------------------
+
+
+def test_a_sheet_holds_the_images_of_its_page(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    dataset = checked(user, team, cpu_queue, classes=12)
+    client = client_for(user)
+
+    second = Image.open(io.BytesIO(sheet(client, dataset, page=2).content))
+
+    assert second.size == (12 * 10, 2 * 10)
+    pixels = np.array(second)[4::10, 4::10]
+    assert pixels[:, :, 0].tolist() == [[10] * 12, [11] * 12]
+    assert pixels[:, :, 1].tolist() == [list(range(12))] * 2
+
+
+def test_the_sheet_of_a_class_holds_all_its_samples(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    dataset = checked(user, team, cpu_queue)
+
+    answer = sheet(client_for(user), dataset, **{"class": 1})
+
+    pixels = np.array(Image.open(io.BytesIO(answer.content)))[4::10, 4::10]
+    assert pixels[:, :, 1].flatten().tolist() == list(range(24))
+    assert set(pixels[:, :, 0].flatten().tolist()) == {1}
+
+
+def test_a_sheet_is_kept_by_the_browser_and_nobody_between(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    dataset = checked(user, team, cpu_queue)
+    client = client_for(user)
+
+    first = sheet(client, dataset, page=1)
+    again = client.get(
+        page_of(dataset, "sheet"), {"page": 1}, headers={"If-None-Match": first["ETag"]}
+    )
+
+    assert first["Cache-Control"] == "private, max-age=31536000, immutable"
+    assert again.status_code == 304
+    assert again.content == b""
+
+
+@pytest.mark.parametrize("query", [{"page": "99"}, {"page": "x" * 50}, {"page": "0"}])
+def test_a_page_that_is_not_there_is_no_fault(
+    user: User,
+    team: Team,
+    cpu_queue: Queue,
+    client_for: ClientFor,
+    query: dict[str, str],
+) -> None:
+    dataset = checked(user, team, cpu_queue)
+    client = client_for(user)
+
+    assert client.get(page_of(dataset), query).status_code == 200
+    assert sheet(client, dataset, **query).status_code in {200, 404}
+
+
+def test_samples_that_are_gone_are_told(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    dataset = checked(user, team, cpu_queue)
+    assert dataset.check_job is not None
+    storage().delete(dataset.check_job.artefacts.get().path)
+    client = client_for(user)
+
+    assert 'role="status"' in text(client.get(page_of(dataset)))
+    assert sheet(client, dataset, page=1).status_code == 503
+
+
+def test_a_data_set_that_is_not_there_is_404(user: User, client_for: ClientFor) -> None:
+    assert client_for(user).get(f"/datasets/{uuid4()}/").status_code == 404
+
+
+def test_the_upload_page_tells_what_a_team_has_used(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    sent(client_for(user), zipped(pets()).getvalue())
+
+    shown = text(client_for(user).get("/datasets/upload/"))
+
+    assert uploads.used(team) > 0
+    assert "of 10,240 MB" in shown
