@@ -95,7 +95,7 @@ def differences(
             way,
             *(each.group, each.reference, each.effect, each.low, each.high),
             *(each.p, each.adjusted),
-            sentence(each, groups[place].label, base.label, f"{measure}, {way}"),
+            sentence(each, groups[place].label, base.label),
         ]
         for (place, way), each in zip(places, found, strict=True)
     ]
@@ -103,9 +103,9 @@ def differences(
         key="differences",
         title=f"Differences to {base.label}",
         note=f"{measure}; runs that succeeded, each seed once; differences in points "
-        "with the 95 % bootstrap interval; p of Welch's t-test, and with Holm's "
-        f"correction for the {len(rows)} rows of this table; with few seeds read the "
-        "interval first",
+        "with the 95 % bootstrap interval; p of Welch's two-sided t-test, and with "
+        f"Holm's correction for the {len(rows)} rows of this table; with few seeds "
+        "read the interval first",
         columns=_DIFFERENCES,
         rows=rows,
         swatches=[place + 1 for place, _ in places],

@@ -95,8 +95,9 @@ class Claim:
             key=f"controls-{self.experiment.uuid}",
             title=f"Controls of {self.experiment.name}",
             note=f"{self.measure}; mean ± sample standard deviation over runs that "
-            "succeeded, each seed once; differences in points, with the 95 % "
-            "bootstrap interval",
+            "succeeded, each seed once; differences in points with the 95 % "
+            "bootstrap interval; p of Welch's two-sided t-test, and with Holm's "
+            "correction for the rows of this table",
             columns=COLUMNS,
             rows=[self._row(line) for line in self.lines],
         )
@@ -118,7 +119,7 @@ class Claim:
                 else [None] * 4
             ),
             against.adjusted if against else None,
-            sentence(against, title, line.title, self.measure) if against else "",
+            sentence(against, title, line.title) if against else "",
         ]
 
 
@@ -135,10 +136,21 @@ class _Known:
 def claims(experiments: Sequence[Experiment]) -> list[Claim]:
     """Return those experiments that claim something about data, with their controls.
 
-    Five queries at most, however many there are.
+    One that is the control of another one here claims nothing.  Six queries at most,
+    however many there are.
     """
     needed = {each.pk: controls_of(each) for each in experiments}
-    asked = [each for each in experiments if needed[each.pk]]
+    by_chance = {
+        control.fingerprint
+        for controls in needed.values()
+        for control in controls
+        if control.kind == "random"
+    }
+    asked = [
+        each
+        for each in experiments
+        if needed[each.pk] and each.fingerprint not in by_chance
+    ]
     if not asked:
         return []
     own = _by_experiment(asked)
@@ -153,7 +165,11 @@ def claims(experiments: Sequence[Experiment]) -> list[Claim]:
             each,
             own.get(each.pk, []),
             {
-                control.kind: found.get((each.team_id, control.fingerprint), [])
+                control.kind: [
+                    run
+                    for run in found.get((each.team_id, control.fingerprint), [])
+                    if run.seed in each.seeds
+                ]
                 for control in needed[each.pk]
             },
             needed[each.pk],

@@ -91,13 +91,12 @@ def holm(found: Sequence[Difference]) -> list[Difference]:
     ]
 
 
-def sentence(found: Difference, label: str, reference: str, measure: str) -> str:
-    """Say what a p value compares, or why there is none."""
+def sentence(found: Difference, label: str, reference: str) -> str:
+    """Say what a p value compares, or why there is none; the test and the measure
+    stand above the table."""
     sizes = f"{label} (n = {found.group.n}) against {reference} "
     sizes += f"(n = {found.reference.n})"
-    if found.why:
-        return f"{sizes}, {measure}: {found.why[0].lower()}{found.why[1:]}"
-    return f"Welch's t-test, two-sided: {sizes}, {measure}."
+    return f"{sizes}. {found.why}".rstrip() if found.why else f"{sizes}."
 
 
 def entropy(shares: Iterable[float]) -> float:

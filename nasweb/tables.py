@@ -81,12 +81,20 @@ class Table:
             {
                 "swatch": self.swatches[place] if place < len(self.swatches) else None,
                 "cells": [
-                    _cell(value, column, self.hints.get((place, column.key), ""))
+                    _cell(value, column, self.hints.get((place, column.key), ""), n)
                     for value, column in zip(row, self.columns, strict=True)
                 ],
             }
             for place, row in enumerate(self.rows)
+            for n in [self._n(row)]
         ]
+
+    def _n(self, row: Sequence[Value]) -> Value:
+        """Return the n that stands in a column of its own, None without one."""
+        for value, column in zip(row, self.columns, strict=True):
+            if column.key == "n":
+                return value
+        return None
 
 
 def number(value: float, column: Column) -> str:
@@ -99,25 +107,28 @@ def number(value: float, column: Column) -> str:
     return text.lstrip("+-") if zero else text.replace("-", "−")
 
 
-def _cell(value: Value, column: Column, hint: str) -> Cell:
+def _cell(value: Value, column: Column, hint: str, n: Value) -> Cell:
     words = column.kind == "words"
     if value is None:
         return Cell("–", number=not words, title=hint)
     if isinstance(value, Spread):
-        return _spread(value, column, hint)
+        return _spread(value, column, hint, n)
     if isinstance(value, str):
         return Cell(value, number=not words, title=hint)
     return Cell(number(value, column), number=not words, title=hint)
 
 
-def _spread(value: Spread, column: Column, hint: str) -> Cell:
+def _spread(value: Spread, column: Column, hint: str, n: Value) -> Cell:
+    """Write mean and deviation, and n where no column of the row tells the same."""
     if value.mean is None:
         return Cell("–", title=hint)
-    small = f"n = {value.n}"
+    small = []
     if value.deviation is not None:
-        small = f"± {number(value.deviation, Column('', '', digits=column.digits))}"
-        small += f", n = {value.n}"
-    return Cell(number(value.mean, column), small, title=hint)
+        plain = Column("", "", digits=column.digits)
+        small.append(f"± {number(value.deviation, plain)}")
+    if value.n != n:
+        small.append(f"n = {value.n}")
+    return Cell(number(value.mean, column), ", ".join(small), title=hint)
 
 
 def respond(table: Table, form: str) -> HttpResponse:

@@ -27,22 +27,25 @@ def curves(
     empty: str = NOTHING,
     from_zero: bool = False,
     named: bool = True,
+    stepped: bool = True,
 ) -> Figure:
     """Return one line a group with a band of one standard deviation.
 
-    Lines are steps: what a run has reached holds until its next epoch.
+    Lines are ``stepped``: what a run has reached holds until its next epoch; what is
+    measured now and then is not.
 
     ``bands`` keeps the order of the groups, so that a group has its colour and line
     style in every chart of the page; a small chart need not be ``named`` again: its
     legend would leave no room for the lines.
     """
+    shape_of_line = "hv" if stepped else "linear"
     data: list[dict[str, Any]] = []
     for place, (label, found) in enumerate(bands):
         if found is None:
             continue
         colour = GROUPS[place % len(GROUPS)]
         if found.n > 1:
-            data += _band(label, found, colour)
+            data += _band(label, found, colour, shape_of_line)
         data.append(
             {
                 "type": "scatter",
@@ -56,7 +59,7 @@ def curves(
                     "color": colour,
                     "width": 2,
                     "dash": DASHES[place % len(DASHES)],
-                    "shape": "hv",
+                    "shape": shape_of_line,
                 },
                 "hovertemplate": f"%{{x:,}}: %{{y:.2f}}{suffix}%{{customdata}}"
                 f"<extra>{label}, n = {found.n}</extra>",
@@ -73,13 +76,13 @@ def _told(found: Band, place: int) -> str:
     return f" ± {found.deviation[place]:.2f}" if found.n > 1 else ""
 
 
-def _band(label: str, found: Band, colour: str) -> list[dict[str, Any]]:
+def _band(label: str, found: Band, colour: str, line: str) -> list[dict[str, Any]]:
     pairs = list(zip(found.mean, found.deviation, strict=True))
     edge: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines",
         "x": found.x,
-        "line": {"width": 0, "color": colour, "shape": "hv"},
+        "line": {"width": 0, "color": colour, "shape": line},
         "legendgroup": label,
         "showlegend": False,
         "hoverinfo": "skip",

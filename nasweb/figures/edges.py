@@ -45,7 +45,7 @@ def pies(shares: Shares, operations: Sequence[str]) -> Figure:
                     "values": [100 * value for value in values],
                     "marker": {
                         "colors": [style.colour for style in styles],
-                        "line": {"color": SURFACE, "width": 1},
+                        "line": {"color": SURFACE, "width": 0 if 1 in values else 1},
                     },
                     "domain": {
                         "x": [left, left + (right - left) * _PIE_SHARE],
@@ -90,7 +90,7 @@ def _words(
 def bars(shares: Shares, operations: Sequence[str]) -> Figure:
     """Return the same as stacked bars, with the entropy of each edge in bits behind."""
     rows = [
-        (f"{label} (n = {n})", edge, values)
+        (f"{label.replace(' · ', '<br>')}<br>(n = {n})", edge, values)
         for label, n, edges in shares
         for edge, values in edges.items()
     ]

@@ -77,5 +77,6 @@ def eigenvalue(groups: Sequence[Group]) -> Figure:
     return curves(
         found,
         "epoch",
+        stepped=False,
         empty="No eigenvalue was measured: set diagnostics.eigenvalue_every.",
     )

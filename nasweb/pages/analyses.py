@@ -87,7 +87,7 @@ def _figures(
             points, lambda point: point.seconds, "seconds of search", from_zero=True
         ),
         "share-accuracy": shares.against_share(
-            points, lambda point: point.value, "accuracy", suffix=" %"
+            points, lambda point: point.value, "", suffix=" %"
         ),
     }
 

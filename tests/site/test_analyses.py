@@ -105,8 +105,7 @@ def test_groups_are_held_against_all_samples_at_the_end_and_at_equal_cost() -> N
     assert [p is None for p in ps] == [False, True, False, True]
     assert adjusted[0] == pytest.approx(2 * ps[0])
     said = column(table, "compares")
-    assert "BDP (n = 2) against DARTS (n = 2)" in said[0]
-    assert "at the end" in said[0]
+    assert said[0] == "BDP (n = 2) against DARTS (n = 2)."
     assert "needs two a group" in said[1]
     assert table.swatches == [1, 3, 1, 3]
 

@@ -114,6 +114,15 @@ def test_the_same_seed_twice_is_one_observation(make: Make) -> None:
     assert end.against.reference.n == 2
 
 
+def test_other_seeds_are_no_controls(make: Make) -> None:
+    claim = make(BDP, [1, 2])
+    make(FULL, [2, 3], state="running")
+    found = one(claim)
+    assert found.going == 1
+    assert found.missing == 3
+    assert len(found.runs) == 3
+
+
 def test_what_has_not_ended_does_not_count_but_is_not_missing(make: Make) -> None:
     claim = make(BDP, [1, 2, 3])
     make(FULL, [1, 2], state="running")
@@ -130,12 +139,15 @@ def test_without_an_ended_run_there_is_no_budget(make: Make) -> None:
     make(FULL, [1])
     found = one(claim)
     assert values(found)["all samples, read at equal cost"] == []
-    assert "neither group has a value" in found.table.rows[2][-1]  # type: ignore[operator]
+    assert "Neither group has a value" in found.table.rows[2][-1]  # type: ignore[operator]
 
 
 def test_chance_and_all_samples_make_no_claim_against_chance(make: Make) -> None:
-    assert claims([make(FULL, [1])]) == []
-    assert [line.title for line in one(make(CHANCE, [1])).lines[1:]] == [
+    whole, claim, chance = make(FULL, [1]), make(BDP, [1]), make(CHANCE, [1])
+    assert claims([whole]) == []
+    # beside the claim that it controls, chance is no claim of its own
+    assert [each.experiment for each in claims([whole, claim, chance])] == [claim]
+    assert [line.title for line in one(chance).lines[1:]] == [
         "all samples, read at equal cost",
         "all samples, to the end",
     ]

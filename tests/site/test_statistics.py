@@ -118,12 +118,10 @@ def test_holm_steps_down_and_never_lets_a_p_fall() -> None:
 
 def test_a_sentence_names_both_groups_with_their_n() -> None:
     found = difference([93.8, 93.2, 94.1], [90.0, 88.5])
-    said = sentence(found, "DARTS + BDP", "DARTS", "CIFAR-10 test by table")
-    assert "DARTS + BDP (n = 3) against DARTS (n = 2)" in said
-    assert "Welch" in said
-    nothing = sentence(difference([1.0], [2.0]), "a", "b", "m")
-    assert nothing == (
-        "a (n = 1) against b (n = 1), m: one run tells nothing of the spread: a test "
+    said = sentence(found, "DARTS + BDP", "DARTS")
+    assert said == "DARTS + BDP (n = 3) against DARTS (n = 2)."
+    assert sentence(difference([1.0], [2.0]), "a", "b") == (
+        "a (n = 1) against b (n = 1). One run tells nothing of the spread: a test "
         "needs two a group."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -40,15 +41,22 @@ def test_a_mean_stands_with_its_deviation_and_its_n() -> None:
     assert shown(0) == [
         ("=1+1 & co", ""),
         ("3", ""),
-        ("93.79", "± 0.39, n = 3"),
+        ("93.79", "± 0.39"),
         ("+39.49", ""),
         ("< 0.001", ""),
     ]
     assert TABLE.shown[0]["cells"][-1].title == "Welch's t-test"
 
 
+def test_n_stands_at_the_mean_where_the_row_tells_none_or_another() -> None:
+    fewer = replace(TABLE, rows=[["a", 4, Spread(3, 93.789, 0.391), None, None]])
+    assert fewer.shown[0]["cells"][2].small == "± 0.39, n = 3"
+    alone = replace(TABLE, columns=TABLE.columns[2:3], rows=[[Spread(1, 2.0, None)]])
+    assert alone.shown[0]["cells"][0].small == "n = 1"
+
+
 def test_one_run_shows_no_deviation_and_zero_has_no_sign() -> None:
-    assert shown(1)[2:] == [("54.30", "n = 1"), ("0.00", ""), ("0.042", "")]
+    assert shown(1)[2:] == [("54.30", ""), ("0.00", ""), ("0.042", "")]
     assert shown(2)[2:] == [("–", ""), ("–", ""), ("–", "")]
 
 

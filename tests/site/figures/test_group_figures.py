@@ -50,7 +50,7 @@ def test_bars_tell_the_entropy_of_each_edge_in_bits() -> None:
         [0, 50, 100, 100],
     ]
     assert words["text"] == ["0.00 bits", "1.00 bits", "0.00 bits", "0.00 bits"]
-    assert stacks[0]["y"][0][0] == "DARTS (n = 2)"
+    assert stacks[0]["y"][0][0] == "DARTS<br>(n = 2)"
 
 
 def test_without_cells_a_sentence_stands_there() -> None:
