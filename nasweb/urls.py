@@ -17,6 +17,7 @@ urlpatterns = [
     path("reproductions/", include("nasweb.pages.reproductions")),
     path("datasets/", include("nasweb.pages.datasets")),
     path("subsets/", include("nasweb.pages.subsets")),
+    path("evaluations/", include("nasweb.pages.evaluations")),
     path("work/", include("nasweb.pages.work")),
     path("live/", include("nasweb.live")),
     path("queues/", include("nasweb.pages.queues")),

@@ -93,6 +93,7 @@ def found(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "run": run,
         "setting": setting,
         "status": status(run),
+        "may_act": can_act(request.user, run.job),
         "figure": charts(setting, points)["magnitudes"],
     }
     return render(request, "runs/_found.html", context)
