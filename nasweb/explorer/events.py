@@ -170,3 +170,9 @@ _steps: Bounded[Step] = Bounded(MOST_BYTES, lambda step: _bytes([*vars(step).val
 _replays: Bounded[Replay] = Bounded(
     MOST_BYTES // 4, lambda found: _bytes([*vars(found).values()])
 )
+
+
+def forget() -> None:
+    """Forget all arrays that this process keeps."""
+    _steps.clear()
+    _replays.clear()

@@ -60,12 +60,12 @@ class Pictures:
     Attributes:
         fingerprint: of the images that were searched on.
         pixels: uint8 (n, S, S, 3), mapped from a file.
-        labels: int (n,).
+        labels: int64 (n,).
     """
 
     fingerprint: str
     pixels: NDArray[np.uint8]
-    labels: NDArray[np.int32]
+    labels: NDArray[np.int64]
 
     @property
     def side(self) -> int:
@@ -233,7 +233,7 @@ def _small(images: Images) -> Pictures:
     return Pictures(
         images.fingerprint,
         np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy()),
-        images.labels.numpy().astype(np.int32),
+        images.labels.numpy(),
     )
 
 

@@ -49,6 +49,21 @@ class Common:
 
 
 @dataclass(frozen=True)
+class Began:
+    """The sets with which two runs began, as counts by class, int64 (M,).
+
+    Attributes:
+        first, second, shared: samples of either, and of both.
+        same: the two began with the same samples.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    shared: NDArray[np.int64]
+    same: bool
+
+
+@dataclass(frozen=True)
 class Overlap:
     """The overlap of two sets: of all classes together, and class by class."""
 
@@ -56,9 +71,16 @@ class Overlap:
     classes: list[Common]
 
 
+def began(started: tuple[Ids, Ids], labels: NDArray[np.integer], classes: int) -> Began:
+    """Count the sets with which two runs began."""
+    first, second, shared = _counts(started, labels, classes)
+    same = len(started[0]) == len(started[1]) == int(shared.sum())
+    return Began(first, second, shared, same)
+
+
 def overlap(
     kept: tuple[Ids, Ids],
-    started: tuple[Ids, Ids],
+    started: Began,
     labels: NDArray[np.integer],
     classes: int,
 ) -> Overlap:
@@ -71,26 +93,24 @@ def overlap(
 
     Args:
         kept: ids of either run that are in the set, each without repetition.
-        started: ids with which either began; they contain those kept.
+        started: what either began with; it contains what was kept.
         labels: class of every image, (images,).
         classes: M.
     """
     first, second, common = _counts(kept, labels, classes)
-    at_first, at_second, shared = _counts(started, labels, classes)
-    same = len(started[0]) == len(started[1]) == int(shared.sum())
-    of_first = first / np.maximum(at_first, 1)
-    of_second = second / np.maximum(at_second, 1)
-    expected = shared * of_first * of_second
+    of_first = first / np.maximum(started.first, 1)
+    of_second = second / np.maximum(started.second, 1)
+    expected = started.shared * of_first * of_second
     # hypergeometric: a of N marked, b drawn without replacement
-    variance = expected * (1 - of_first) * (at_first - second)
-    variance = variance / np.maximum(at_first - 1, 1)
+    variance = expected * (1 - of_first) * (started.first - second)
+    variance = variance / np.maximum(started.first - 1, 1)
     found = [
         Common(
             int(first[label]),
             int(second[label]),
             int(common[label]),
             float(expected[label]),
-            float(np.sqrt(variance[label])) if same else None,
+            float(np.sqrt(variance[label])) if started.same else None,
         )
         for label in range(classes)
     ]
@@ -99,7 +119,7 @@ def overlap(
         int(second.sum()),
         int(common.sum()),
         float(expected.sum()),
-        float(np.sqrt(variance.sum())) if same else None,
+        float(np.sqrt(variance.sum())) if started.same else None,
     )
     return Overlap(total, found)
 

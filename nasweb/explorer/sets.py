@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,29 @@ class Step:
         ranked = np.argsort(-keys if self.criterion == "high" else keys, kind="stable")
         return candidates[ranked]
 
+    def rank_of(self, at: int, among: Mask | None = None) -> int | None:
+        """Return the rank of one sample by its position, counted and not sorted, as in
+        ``ranks``; among those of a mask alone, of which it is one.  None without."""
+        candidates = self.eligible()
+        if not candidates[at]:
+            return None
+        if among is not None:
+            candidates &= among
+        own = self.scores[at]
+        high = self.criterion == "high"
+        ahead = self.scores > own if high else self.scores < own
+        tied = self.scores[:at] == own
+        return int((ahead & candidates).sum() + (tied & candidates[:at]).sum()) + 1
+
+    def worst(self) -> int:
+        """Return the rank of the last of those that went; 0 if none went."""
+        places = np.flatnonzero(self.removed & self.eligible())
+        if not len(places):
+            return 0
+        scores = self.scores[places]
+        end = scores.min() if self.criterion == "high" else scores.max()
+        return self.rank_of(int(places[scores == end][-1])) or 0
+
     def ranks(self) -> NDArray[np.int64]:
         """Return the rank of each sample from 1, int64 (n,); 0 of those without one."""
         found = np.zeros(len(self.ids), dtype=np.int64)
@@ -102,19 +126,21 @@ def step_of(event: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> St
     that the event tells.
     """
     try:
-        order = np.argsort(arrays["ids"], kind="stable")
-        columns = {name: values[order] for name, values in arrays.items()}
+        columns = dict(arrays)
+        if (np.diff(arrays["ids"]) < 0).any():
+            order = np.argsort(arrays["ids"], kind="stable")
+            columns = {name: values[order] for name, values in arrays.items()}
         ids = columns["ids"].astype(np.int64, copy=False)
         step = Step(
             epoch=int(str(event["epoch"])),
             criterion=str(event["criterion"]),
             ids=ids,
-            scores=columns["scores"],
+            scores=_column(columns["scores"], len(ids)),
             before=_mask(columns.get("before"), len(ids), missing=True),
             removed=_mask(columns["removed"], len(ids), missing=False),
             added=_mask(columns.get("added"), len(ids), missing=False),
-            mean_error=columns.get("mean_error"),
-            observations=columns.get("observations"),
+            mean_error=_column(columns.get("mean_error"), len(ids)),
+            observations=_column(columns.get("observations"), len(ids)),
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DamagedError("The arrays of the event do not fit together.") from error
@@ -126,12 +152,17 @@ def step_of(event: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> St
     return step
 
 
+def _column(values: np.ndarray | None, count: int) -> Any:
+    if values is not None and values.shape != (count,):
+        raise DamagedError("The arrays of the event have different lengths.")
+    return values
+
+
 def _mask(values: np.ndarray | None, count: int, *, missing: bool) -> Mask:
     if values is None:
         return np.full(count, missing)
-    if values.shape != (count,):
-        raise DamagedError("The arrays of the event have different lengths.")
-    return values.astype(bool, copy=False)
+    found: Mask = _column(values, count).astype(bool, copy=False)
+    return found
 
 
 @dataclass(frozen=True)
@@ -169,13 +200,19 @@ def replay(steps: Sequence[Step], initial: Ids | None = None) -> Replay:
     """
     if initial is None:
         initial = steps[0].ids[steps[0].before] if steps else np.zeros(0, np.int64)
-    ids = np.unique(np.concatenate([initial, *(step.ids for step in steps)]))
-    inside = np.isin(ids, initial)
-    left = np.full(len(ids), STILL_IN, dtype=np.int64)
+    size = 1 + max(
+        int(ids.max(initial=-1)) for ids in (initial, *(step.ids for step in steps))
+    )
+    # dense over all ids: a look-up costs nothing, and images are not that many
+    known, inside = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    left = np.full(size, STILL_IN, dtype=np.int64)
+    known[initial] = inside[initial] = True
     for step in steps:
-        now = np.zeros(len(ids), dtype=bool)
-        now[np.searchsorted(ids, step.ids[step.after])] = True
+        known[step.ids] = True
+        now = np.zeros(size, dtype=bool)
+        now[step.ids[step.after]] = True
         left[inside & ~now] = step.epoch
         left[now] = STILL_IN
         inside = now
-    return Replay(ids, inside, left)
+    ids = np.flatnonzero(known)
+    return Replay(ids, inside[ids], left[ids])

@@ -112,7 +112,7 @@ def _divide(asked: dict[str, dict[str, object]], pictures: Pictures) -> dict[str
         given = Split.model_validate(asked["split"])
     except (KeyError, ValidationError):
         return {}
-    labels = pictures.labels.astype(np.int64)
+    labels = pictures.labels
     if method.streams(options) != "split":
         return dict.fromkeys(SETS, np.arange(len(labels)))
     return {
@@ -124,3 +124,8 @@ def _divide(asked: dict[str, dict[str, object]], pictures: Pictures) -> dict[str
 _starts: Bounded[dict[str, Ids]] = Bounded(
     32 * 2**20, lambda sets: sum(ids.nbytes for ids in sets.values())
 )
+
+
+def forget() -> None:
+    """Forget how images were divided."""
+    _starts.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -72,33 +72,29 @@ def verdict(
     if at is None:
         sentence = f"It was not in {event['set']} any more."
         return Verdict(step.epoch, "not considered", sentence=sentence)
-    ranks = step.ranks()
-    if event["criterion"] not in ENDS:  # chance knows no rank
-        ranks = np.zeros_like(ranks)
-    rank = int(ranks[at]) or None
+    # chance knows no rank
+    rank = step.rank_of(at) if event["criterion"] in ENDS else None
     outcome = _outcome(step, at)
     facts: dict[str, Any] = {
         "score": _number(step.scores[at]),
         "cut": event.get("cut"),
         "rank": rank,
-        "ranked": int(ranks.max(initial=0)) or None,
+        "ranked": int(step.eligible().sum()) if rank else None,
         "mean_error": _number(step.mean_error[at])
         if step.mean_error is not None
         else None,
         "observations": int(step.observations[at])
         if step.observations is not None
         else None,
-        **_of_class(event, step, at, ranks, labels, min_per_class),
+        **_of_class(event, step, at, labels, min_per_class, ranked=bool(rank)),
     }
     name = ""
     if labels is not None:
         number = int(labels[sample])
         name = names[number] if number < len(names) else f"class {number}"
     found = Verdict(step.epoch, outcome, **facts)
-    worst = int(ranks[step.removed].max(initial=0))
-    return Verdict(
-        step.epoch, outcome, **facts, sentence=_sentence(event, found, worst, name)
-    )
+    sentence = _sentence(event, found, step.worst() if rank else 0, name)
+    return replace(found, sentence=sentence)
 
 
 def _outcome(step: Step, at: int) -> Outcome:
@@ -115,16 +111,16 @@ def _of_class(
     event: Mapping[str, Any],
     step: Step,
     at: int,
-    ranks: NDArray[np.int64],
     labels: NDArray[np.integer] | None,
     min_per_class: int,
+    *,
+    ranked: bool,
 ) -> dict[str, int | None]:
     """Return what is known of the sample's class at the event."""
     if labels is None:
         return {}
     label = int(labels[step.ids[at]])
     same = labels[step.ids] == label
-    rank = int(ranks[at])
     before = int((same & step.before).sum())
     limit = None
     if event.get("limit"):
@@ -132,9 +128,7 @@ def _of_class(
         limit = math.floor(before / float(event["limit"]) + 1e-9)
         limit = max(min(limit, before - min_per_class), 0)
     return {
-        "class_rank": int((same & (ranks > 0) & (ranks <= rank)).sum())
-        if rank
-        else None,
+        "class_rank": step.rank_of(at, same) if ranked else None,
         "class_limit": limit,
         "class_removed": int((same & step.gone).sum()),
         "class_before": before,

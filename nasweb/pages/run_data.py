@@ -281,11 +281,16 @@ def _frame(run: Run, seen: Subject, page: galleries.Gallery) -> dict[str, Any]:
 
 def _story(seen: Subject, name: str, sample: int) -> dict[str, Any] | None:
     """Return what happened to an image in a set; None if it was never in it."""
+    of = seen.told[name]
+    if not any(event.get("added") for event in of.events):
+        # a set that only shrinks tells by its first file alone who was never in it
+        started = seen.started(name)
+        if started is None or not (started == sample).any():
+            return None
     whole = seen.replay(name)
     at = whole.place(sample) if whole is not None else None
     if whole is None or at is None:
         return None
-    of = seen.told[name]
     options = seen.run.job.spec.get("selection") or {}
     labels = seen.pictures.labels if seen.pictures is not None else None
     verdicts: list[Verdict] = []

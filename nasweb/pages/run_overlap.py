@@ -15,7 +15,7 @@ from nasweb import access
 from nasweb.explorer import gallery as galleries
 from nasweb.explorer.events import SETS, MissingArraysError
 from nasweb.explorer.gallery import Asked, Listed
-from nasweb.explorer.overlap import Overlap
+from nasweb.explorer.overlap import began
 from nasweb.explorer.overlap import overlap as compared
 from nasweb.explorer.sets import Ids
 from nasweb.explorer.sheet import address as sheet_address
@@ -151,7 +151,12 @@ def _comparison(
     """Return tables and charts of the overlap."""
     labels, classes = _labels(seen, pairs)
     names = [seen.name_of(label) for label in range(classes)]
-    ends = {pair.name: _overlap(pair, pair.kept, labels, classes) for pair in pairs}
+    ends = {
+        pair.name: compared(
+            pair.kept, began(pair.started, labels, classes), labels, classes
+        )
+        for pair in pairs
+    }
     figures_ = {
         "agreement": figures.agreement(
             {pair.name: _curve(pair, labels, classes) for pair in pairs},
@@ -187,13 +192,7 @@ def _labels(seen: Subject, pairs: list[Pair]) -> tuple[np.ndarray, int]:
     most = max(
         (int(ids.max(initial=-1)) for pair in pairs for ids in pair.started), default=-1
     )
-    return np.zeros(most + 1, dtype=np.int32), 1
-
-
-def _overlap(
-    pair: Pair, kept: tuple[Ids, Ids], labels: np.ndarray, classes: int
-) -> Overlap:
-    return compared(kept, pair.started, labels, classes)
+    return np.zeros(most + 1, dtype=np.int64), 1
 
 
 def _curve(pair: Pair, labels: np.ndarray, classes: int) -> list[dict[str, Any]]:
@@ -201,9 +200,9 @@ def _curve(pair: Pair, labels: np.ndarray, classes: int) -> list[dict[str, Any]]
     epochs = sorted({max(epoch, 0) for states in pair.states for epoch, _ in states})
     if len(epochs) > MOST_POINTS:
         epochs = [point["epoch"] for point in thin([{"epoch": e} for e in epochs], 200)]
-    found = []
+    found, started = [], began(pair.started, labels, classes)
     for epoch in epochs:
-        total = _overlap(pair, pair.at(epoch), labels, classes).total
+        total = compared(pair.at(epoch), started, labels, classes).total
         found.append(
             {
                 "epoch": epoch,

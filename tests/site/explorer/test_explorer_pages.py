@@ -277,9 +277,10 @@ def test_an_event_whose_file_is_not_there_yet_is_told(run: Run, member: Client) 
     page = words(member.get(tab(run, "?set=T")))
     assert "The samples of T at epoch 4 are not in the shared storage yet" in page
     assert "Events of T" in page
-    earlier = text(member.get(tab(run, "?set=T&epoch=2")))
-    assert shown(earlier)
-    image = words(member.get(reverse("runs:data-image", args=[run.uuid, 3])))
+    earlier = shown(text(member.get(tab(run, "?set=T&epoch=2"))))
+    assert earlier
+    address = reverse("runs:data-image", args=[run.uuid, earlier[0]])
+    image = words(member.get(address))
     assert "are not in the shared storage yet" in image
 
 

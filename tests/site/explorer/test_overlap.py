@@ -8,10 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from nasweb.explorer.overlap import overlap
+from nasweb.explorer.overlap import Overlap, began
+from nasweb.explorer.overlap import overlap as overlap_of
 
 LABELS = np.array([number % 3 for number in range(24)])
 masks = st.integers(0, 2**24 - 1)
+
+
+def overlap(
+    kept: tuple[np.ndarray, np.ndarray],
+    started: tuple[np.ndarray, np.ndarray],
+    labels: np.ndarray,
+    classes: int,
+) -> Overlap:
+    return overlap_of(kept, began(started, labels, classes), labels, classes)
 
 
 def members(mask: int) -> set[int]:

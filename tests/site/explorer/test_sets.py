@@ -90,6 +90,24 @@ def test_without_an_initial_set_the_first_event_tells_it() -> None:
 
 
 @settings(deadline=None)
+@given(samples=st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.3]), st.booleans())))
+def test_the_last_that_went_has_the_highest_rank_of_them(
+    samples: list[tuple[float, bool]],
+) -> None:
+    for criterion in ("low", "high"):
+        step = Step(
+            epoch=1,
+            criterion=criterion,
+            ids=np.arange(len(samples)),
+            scores=np.array([score for score, _ in samples]),
+            before=np.ones(len(samples), dtype=bool),
+            removed=np.array([gone for _, gone in samples], dtype=bool),
+            added=np.zeros(len(samples), dtype=bool),
+        )
+        assert step.worst() == step.ranks()[step.removed].max(initial=0)
+
+
+@settings(deadline=None)
 @given(
     samples=st.lists(
         st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.integers(0, 4)),
@@ -118,6 +136,11 @@ def test_ranks_are_those_of_the_engine_ties_included(
     ranked = candidates[keys[candidates].argsort(stable=True, descending=high)]
     assert step.order().tolist() == ranked.tolist()
     ranks = step.ranks()
+    assert [step.rank_of(at) or 0 for at in range(len(scores))] == ranks.tolist()
+    third = step.ids % 9 == 0
+    for at in np.flatnonzero(third & (ranks > 0)):
+        ahead = (ranks > 0) & (ranks <= ranks[at]) & third
+        assert step.rank_of(int(at), third) == ahead.sum()
     assert [ranks[place] for place in ranked] == list(range(1, len(ranked) + 1))
     assert (ranks == 0).sum() == len(scores) - len(ranked)
 
