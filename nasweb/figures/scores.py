@@ -27,7 +27,9 @@ def histogram(name: str, event: Mapping[str, Any] | None, *, waiting: str) -> Fi
         _bars("pruned", centres, widths, event["histogram_removed"], PRUNED, "/"),
     ]
     shape = layout(
-        axis(f"score ({event.get('score', 'VoE')})"), axis("samples", rangemode="tozero"), barmode="stack"
+        axis(f"score ({event.get('score', 'VoE')})"),
+        axis("samples", rangemode="tozero"),
+        barmode="stack",
     )
     shape |= {"bargap": 0.05, "uirevision": f"scores of {name}"}
     if event.get("cut") is not None:

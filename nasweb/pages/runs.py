@@ -38,7 +38,7 @@ from searchjobs import benchmark, lifecycle
 from searchjobs.artefacts import StorageAwayError
 from searchjobs.engine.contracts import selections
 from searchjobs.models import Job, Run
-from searchjobs.permissions import require_act
+from searchjobs.permissions import can_act, require_act
 from searchjobs.restart import UNCONFIRMED
 from searchjobs.restart import restart as start_again
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
@@ -49,7 +51,7 @@ def run(user: User, team: Team, cpu_queue: Queue) -> Run:
 @pytest.fixture
 def trained(user: User, team: Team, cpu_queue: Queue) -> Evaluation:
     """One of two trainings has ended, as a worker records it."""
-    first, _ = launch_training(user, team, TRAINING, [1, 2])
+    launch_training(user, team, TRAINING, [1, 2])
     taken = claim(make_slot())
     assert taken is not None
     recording = EvaluationRecording(taken)
@@ -171,8 +173,9 @@ def test_the_list_asks_as_often_for_many_as_for_one(
 ) -> None:
     client, address = client_for(user), reverse("evaluations:list")
     client.get(address)
-    with django_assert_num_queries(6, exact=False) as few:
+    with CaptureQueriesContext(connection) as few:
         assert client.get(address).status_code == 200
+    assert len(few) <= 6
     launch_training(user, team, TRAINING, [3, 4, 5])
     with django_assert_num_queries(len(few)):
         client.get(address)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
@@ -151,8 +153,9 @@ def test_the_list_asks_as_often_for_many_as_for_one(
 ) -> None:
     client, address = client_for(user), reverse("subsets:list")
     client.get(address)
-    with django_assert_num_queries(6, exact=False) as few:
+    with CaptureQueriesContext(connection) as few:
         assert client.get(address).status_code == 200
+    assert len(few) <= 6
     for number in range(5):
         launch_subset(user, team, f"another {number}", CHOICE)
     with django_assert_num_queries(len(few)):
