@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from searchjobs.engine.contracts import stopping_rules
 from searchjobs.engine.recipes import all_recipes
+from searchjobs.engine.spaces.nas_bench_201.encoding import OPERATIONS
 from searchjobs.engine.tables import (
     Paper,
     Table,
@@ -16,6 +18,7 @@ from searchjobs.engine.tables import (
     read_printed,
     table_named,
 )
+from searchjobs.engine.validation import validate
 
 TABLES = all_tables()
 
@@ -163,6 +166,29 @@ def test_the_averages_of_table_3_are_over_five_pairs_of_ratios() -> None:
             (0.1, 0.2),
             (0.05, 0.25),
         }
+
+
+def test_what_a_row_reads_of_a_run_is_what_its_recipe_brings() -> None:
+    """Rules by the name and title under which a run lists their cells, peaks by their
+    operation."""
+    whole = table("ex-ss-darts-3")
+    for recipe in map(find_recipe, whole.recipes):
+        assert recipe is not None
+        spec = validate(recipe.spec, check_data=False)
+        brought = {("magnitude-peak", name) for name in OPERATIONS}
+        for options in spec.stopping:
+            rule = object.__new__(stopping_rules.get(options.name))
+            rule.options = options
+            brought.add((options.name, rule.title))
+        for row in whole.rows:
+            wanted = row.reading
+            if wanted.rule:
+                found = [
+                    each
+                    for each in brought
+                    if each[0] == wanted.rule and wanted.criterion in ("", each[1])
+                ]
+                assert len(found) == 1, row.label
 
 
 def test_low_means_that_the_lowest_scores_leave() -> None:
