@@ -38,6 +38,11 @@ class CellTraining(Section):
             "ImageNet16-120 (400 epochs, decay 1e-3). Accuracies of different recipes "
             "are not comparable.",
             advanced=False,
+            labels={
+                "nas-bench-201": "NAS-Bench-201",
+                "less-is-more": "Less is More",
+                "less-is-more-imagenet16": "Less is More, ImageNet",
+            },
         )
     )
     epochs: int = setting(

@@ -125,7 +125,7 @@ def test_the_page_says_what_the_accuracy_is_and_that_it_was_trained_here(
     assert f"{trained.accuracy:.2f} <small>%</small>" in page
     assert "top-1 on held-out images, after the last epoch, this seed" in page
     assert "trained here from scratch, not a table look-up" in page
-    assert "2 launched with these settings" in page
+    assert "n = 1 of 2 launched with these settings" in page
 
 
 def test_a_page_that_is_open_gets_the_epochs_that_it_misses_and_no_others(
