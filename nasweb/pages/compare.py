@@ -36,7 +36,7 @@ from nasweb.runs import points as rows
 from nasweb.runs.spec_view import differences
 from searchjobs import benchmark
 from searchjobs.models import Run
-from searchjobs.permissions import visible
+from searchjobs.permissions import can_launch, visible
 
 MOST_RUNS = 60
 MOST_OFFERED = 40
@@ -113,7 +113,7 @@ def chosen(request: HttpRequest) -> list[Run]:
         run.uuid: run
         for run in visible(Run, request.user)
         .filter(uuid__in=wanted)
-        .select_related("job", "experiment", "architecture")
+        .select_related("job", "experiment__team", "architecture")
     }
     if len(found) < len(wanted):
         raise Http404("One of these runs is not in your teams.")
@@ -160,7 +160,7 @@ def _comparison(
         ],
         "budget": budget,
         "figures": _charts(groups, at_end, axis, measure, space.operations),
-        "claims": controls.claims(list({run.experiment for run in runs})),
+        **_claims(request, runs),
         "difference_table": difference_table(request, groups, measure),
         "differences": differences([group.spec for group in groups]),
         "columns": benchmark.DATASETS if loaded else {},
@@ -173,6 +173,14 @@ def _comparison(
         "here": request.get_full_path(),
         "asked": ",".join(asked(request)),
     }
+
+
+def _claims(request: HttpRequest, runs: Sequence[Run]) -> dict[str, Any]:
+    """Return the claims among the runs, and whether the user may add their controls."""
+    claims = controls.claims(list(dict.fromkeys(run.experiment for run in runs)))
+    teams = {claim.experiment.team for claim in claims}
+    may = all(can_launch(request.user, team) for team in teams)
+    return {"claims": claims, "can_launch": may}
 
 
 def _with_columns(row: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +243,7 @@ def _charts(
             ],
             analyses.arrows(groups),
             AXES[_COSTS[axis]][0],
-            MEASURES[measure.name][0],
+            measure.words,
         ),
         "operations": edges.pies(edge_shares(groups, operations), operations),
     }
