@@ -215,13 +215,11 @@ def part_fields(
     values: Values,
     problems: Iterable[Problem] = (),
 ) -> tuple[tuple[Field, ...], tuple[str, ...]]:
-    """Return the fields of one part alone, for a form that has no others, and the
-    sentences that belong to none of them."""
-    definitions = {
-        f"{section}.{name}": info
-        for name, info in options.model_fields.items()
-        if name != "name"
-    }
+    """Return the fields of one part alone, for a form that has no others, what matters
+    most in front; and the sentences that belong to none of them."""
+    own = list(options.model_fields.items())
+    own.sort(key=lambda each: _is_advanced(each[1]))
+    definitions = {f"{section}.{name}": info for name, info in own if name != "name"}
     base = {
         path: spec_form.as_text(info.get_default(call_default_factory=True))
         for path, info in definitions.items()

@@ -320,11 +320,12 @@ def _label(dataset: Dataset) -> str:
 
 
 def _settings(dataset: Dataset) -> list[tuple[str, str]]:
-    """Return the options that were given, each with its label."""
+    """Return the options that were given, each with its label; of the constants the
+    page tells more."""
     return [
         (SearchSpec.title_of(["dataset", name]) or name, spec_form.as_text(value))
         for name, value in dataset.source.items()
-        if name != "name" and value not in (None, "", [], False)
+        if name not in {"name", "normalise"} and value not in (None, "", [], False)
     ]
 
 
