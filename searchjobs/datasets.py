@@ -228,6 +228,16 @@ def remove(actor: User, dataset: Dataset) -> None:
         transaction.on_commit(lambda: uploads.remove(upload))
 
 
+def searched_source(dataset: Dataset) -> dict[str, Any]:
+    """Return the section ``dataset`` of a search on it: a source that reads its images
+    while searching is told which of them the check has found broken."""
+    source = dict(dataset.source)
+    if "leave_out" in source:
+        broken = [file["path"] for file in dataset.unreadable]
+        source["leave_out"] = [*source["leave_out"], *broken]
+    return source
+
+
 def uses(dataset: Dataset) -> Uses:
     """Return what the team has launched on the images of a data set."""
     which = {key: dataset.source[key] for key in WHICH if key in dataset.source}

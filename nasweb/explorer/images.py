@@ -26,6 +26,7 @@ import numpy as np
 from django.conf import settings
 from numpy.typing import NDArray
 
+from searchjobs.engine.data.on_disk import in_memory
 from searchjobs.engine.data.prepare import resize
 from searchjobs.engine.data.source import DataError, Images, Summary, sources
 from searchjobs.models import Run
@@ -227,7 +228,7 @@ def _refuse_too_large(summary: Summary) -> None:
 
 def _small(images: Images) -> Pictures:
     """Return images as they are shown; large ones are averaged."""
-    pixels = images.pixels
+    pixels = in_memory(images.pixels)
     if pixels.shape[-1] > MOST_SIDE:
         pixels = resize(pixels, MOST_SIDE)
     return Pictures(

@@ -20,6 +20,7 @@ from nasweb.spec_form import Values
 from searchjobs import launch as launching
 from searchjobs import reproduce
 from searchjobs.benchmark import DATASETS
+from searchjobs.datasets import searched_source
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import Recipe, all_recipes
@@ -186,7 +187,7 @@ def _on_dataset(request: HttpRequest) -> Draft:
         dataset = visible(Dataset, request.user).get(uuid=request.GET["dataset"])
     except (Dataset.DoesNotExist, ValidationError):
         raise Http404("There is no such data set in your teams.") from None
-    spec = validate({"dataset": dataset.source}, check_data=False)
+    spec = validate({"dataset": searched_source(dataset)}, check_data=False)
     return Draft(spec_form.from_spec(spec), _about({}))
 
 

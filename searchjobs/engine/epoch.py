@@ -138,7 +138,9 @@ class Stream:
     def _shuffled(self) -> list[Tensor]:
         generator = self.run.streams[f"order/{self.name}"]
         ids = self.run.selection.epoch_ids(self.name, generator)
-        return batches(ids, self._size)
+        parts = batches(ids, self._size)
+        self.run.data.expect(self.name, parts)
+        return parts
 
 
 class Clock:

@@ -381,3 +381,19 @@ def test_a_folder_is_never_removed_with_its_data_set(
     datasets.remove(user, dataset)
 
     assert files(folder) == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_search_leaves_out_what_a_check_on_the_disk_has_found(
+    user: User, team: Team, cpu_queue: Queue, folder: Path, one_slot: Callable[[], int]
+) -> None:
+    given = {"name": "imagenet", "path": str(folder), "image_size": 8}
+    dataset = datasets.register(user, team, "Pets", given)
+    one_slot()
+    dataset.refresh_from_db()
+
+    assert dataset.class_counts == [3, 3]
+    assert datasets.searched_source(dataset) == {
+        **dataset.source,
+        "leave_out": ["cat/cut.png"],
+    }

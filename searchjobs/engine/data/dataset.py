@@ -1,7 +1,12 @@
-"""Images on the device: one gather makes a batch, ids travel with it."""
+"""Images on the device: one gather makes a batch, ids travel with it.
+
+Images that are too large for it stay on the disk; then the gather reads them, and
+everything else is the same (``on_disk``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +14,7 @@ from torch import Tensor
 
 from ..batch import Batch
 from .augment import crop_and_flip, cut_out, draw
+from .on_disk import PixelsOnDisk
 from .source import Summary
 
 if TYPE_CHECKING:
@@ -20,7 +26,7 @@ class ResidentImages:
     """All images as uint8 on the device; batches are normalised there.
 
     Attributes:
-        pixels: uint8 (n, 3, S, S), on the device.
+        pixels: uint8 (n, 3, S, S), on the device, or what reads them there.
         labels: int64 (n,), on the device.
         classes: the M class names.
         fingerprint: hash of pixels and labels.
@@ -51,13 +57,20 @@ class ResidentImages:
         counts = torch.bincount(self.labels, minlength=len(self.classes))
         return Summary(tuple(counts.tolist()), self.classes, self.pixels.shape[-1])
 
+    def expect(self, name: str, batches: Sequence[Tensor]) -> None:
+        """Say which ids (B,) will be asked for next, batch by batch, under a name: what
+        stays on the disk is read ahead.  They are known again as the same tensors."""
+        if isinstance(self.pixels, PixelsOnDisk):
+            self.pixels.expect(name, batches)
+
     def batch(
         self,
         ids: Tensor,
         augmentation: Augmentation | None = None,
         generator: torch.Generator | None = None,
     ) -> Batch:
-        """Gather and normalise images to ``dtype``; nothing here synchronises.
+        """Gather and normalise images to ``dtype``; nothing here synchronises, unless
+        images on the disk are asked for that nobody expected.
 
         Args:
             ids: int64 (B,), on the device.

@@ -27,6 +27,13 @@ class Published:
     std: Triple
 
 
+def given_constants(options: SourceOptions) -> Published | None:
+    """Return the constants that the options give, if they do."""
+    if options.normalise != "given" or options.mean is None or options.std is None:
+        return None
+    return Published(options.mean, options.std)
+
+
 def given_path(path: str, wanted: str) -> Path:
     """Return an option as a path, or say what it should name."""
     if not path.strip():
@@ -135,7 +142,10 @@ def prepare(
     renumbered[kept] = torch.arange(len(kept))
     labels = renumbered[labels]
     pixels = resize(pixels, summary.image_size)
-    if published is None or not whole or options.normalise == "measured":
+    given = given_constants(options)
+    if given is not None:
+        published = given
+    elif published is None or not whole or options.normalise == "measured":
         published = measure(pixels)
     return Images(
         pixels,

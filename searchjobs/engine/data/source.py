@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 from torch import Tensor
 
-from ..problems import Problem
+from ..problems import Problem, refuse
 from ..registry import Options, Part, Registry, setting
 
 
@@ -40,14 +40,69 @@ class SourceOptions(Options):
         ge=4,
         le=512,
     )
-    normalise: Literal["auto", "measured"] = setting(
+    normalise: Literal["auto", "measured", "given"] = setting(
         "auto",
         "Normalisation",
         "auto: the published mean and deviation where the data set has them and all "
         "its images are used at their own size, else measured; measured: always "
-        "measured on the images that are used.",
-        labels={"auto": "published if it fits", "measured": "measured"},
+        "measured on the images that are used; given: those that are given here.",
+        labels={
+            "auto": "published if it fits",
+            "measured": "measured",
+            "given": "given below",
+        },
     )
+    mean: tuple[float, float, float] | None = setting(
+        None,
+        "Mean",
+        "Of red, green and blue, 0 to 1, with commas between; for given constants.",
+    )
+    std: tuple[float, float, float] | None = setting(
+        None,
+        "Standard deviation",
+        "Of red, green and blue, in the same unit; for given constants.",
+    )
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _three_numbers(cls, given: Any) -> Any:
+        """Take ``"0.5, 0.5, 0.5"`` from a form and three numbers from a file alike."""
+        if given is None or given in ("", [], ()):
+            return None
+        parts = given.split(",") if isinstance(given, str) else given
+        try:
+            numbers = tuple(float(part) for part in parts)
+        except (TypeError, ValueError):
+            numbers = ()
+        if len(numbers) != 3 or not all(0 <= number <= 1 for number in numbers):
+            raise ValueError(
+                "Give three numbers from 0 to 1, of red, green and blue, with commas "
+                "between; divide by 255 what is meant for 0 to 255."
+            )
+        return numbers
+
+    @model_validator(mode="after")
+    def _constants_are_given(self) -> Self:
+        wanted = self.normalise == "given"
+        problems = [
+            Problem(name, "Normalisation is given, so give these constants too.")
+            for name in ("mean", "std")
+            if wanted and getattr(self, name) is None
+        ]
+        if not wanted and (self.mean or self.std):
+            problems.append(
+                Problem(
+                    "normalise",
+                    "Mean and deviation are given, so choose the given normalisation, "
+                    "or leave them empty.",
+                )
+            )
+        if self.std and not all(self.std):
+            problems.append(
+                Problem("std", "A deviation of 0 cannot be divided by; give more.")
+            )
+        refuse(problems)
+        return self
 
     @field_validator("classes", mode="before")
     @classmethod

@@ -10,6 +10,8 @@ from sklearn.datasets import load_digits
 
 from searchjobs.engine.data.prepare import Published, measure, prepare, resize
 from searchjobs.engine.data.source import DataError, SourceOptions, sources
+from searchjobs.engine.problems import SpecError
+from searchjobs.engine.validation import validate
 
 Digits = sources.get("digits")
 
@@ -152,3 +154,51 @@ def test_the_fingerprint_sees_pixels_labels_and_choice() -> None:
 
     assert len(prints) == 4
     assert Digits.load(digits()).fingerprint in prints
+
+
+def test_constants_that_are_given_are_used() -> None:
+    source = sources.get("digits")
+    options = source.Options(normalise="given", mean="0.1, 0.2,0.3", std=[0.4, 0.5, 1])
+
+    images = source.load(options)
+
+    assert images.mean == (0.1, 0.2, 0.3)
+    assert images.std == (0.4, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "words"),
+    [
+        ({"normalise": "given"}, "dataset.mean", "give these constants too"),
+        (
+            {"normalise": "given", "mean": "0.1, 0.2, 0.3"},
+            "dataset.std",
+            "give these constants too",
+        ),
+        (
+            {"mean": "0.1, 0.2, 0.3", "std": "1, 1, 1"},
+            "dataset.normalise",
+            "choose the given normalisation",
+        ),
+        (
+            {"normalise": "given", "mean": "125, 123, 114", "std": "1, 1, 1"},
+            "dataset.mean",
+            "divide by 255",
+        ),
+        ({"mean": "0.1, 0.2"}, "dataset.mean", "three numbers"),
+        ({"mean": "grey"}, "dataset.mean", "three numbers"),
+        (
+            {"normalise": "given", "mean": "0, 0, 0", "std": "1, 0, 1"},
+            "dataset.std",
+            "cannot be divided by",
+        ),
+    ],
+)
+def test_constants_that_do_not_fit_are_told_at_their_field(
+    given: dict[str, str], field: str, words: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        validate({"dataset": {"name": "digits", **given}})
+
+    told = {problem.field: problem.sentence for problem in caught.value.problems}
+    assert words in told[field]

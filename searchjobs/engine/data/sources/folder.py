@@ -28,7 +28,8 @@ from ..source import (
     sources,
 )
 
-Files = dict[str, tuple[Path, ...]]
+Files = dict[str, tuple[str, ...]]
+"""By class, the names of its files; paths would fill the memory for ImageNet."""
 
 
 class SquareOptions(SourceOptions):
@@ -68,7 +69,7 @@ class Folder(Source):
     @classmethod
     def look(cls, options: AnyOptions) -> Summary:
         assert isinstance(options, FolderOptions)
-        return summary_of(classes_in(root_of(options)), options)
+        return summary_of(classes_in(root_of(options.path)), options)
 
     @classmethod
     def load(cls, options: AnyOptions) -> Images:
@@ -77,12 +78,12 @@ class Folder(Source):
     @classmethod
     def loading(cls, options: AnyOptions) -> Loading:
         assert isinstance(options, FolderOptions)
-        return load_classes(root_of(options), options)
+        return load_classes(root_of(options.path), options)
 
 
-def root_of(options: FolderOptions) -> Path:
-    """Return the folder that the options name."""
-    root = given_path(options.path, "the folder that holds one sub-folder a class")
+def root_of(path: str) -> Path:
+    """Return the folder that an option names; uploads have no path."""
+    root = given_path(path, "the folder that holds one sub-folder a class")
     if not root.is_dir():
         raise DataError(
             f"There is no folder {root}; give the folder that holds one sub-folder "
@@ -125,8 +126,9 @@ def load_classes(root: Path, options: SquareOptions) -> Loading:
     paths: list[Path] = []
     labels: list[int] = []
     for label in chosen_classes(names, options):
+        folder = train_folder(root) / names[label]
         chosen = files[names[label]][: options.per_class]
-        paths += chosen
+        paths += [folder / name for name in chosen]
         labels += [label] * len(chosen)
     pixels, bad = yield from decode(paths, options.image_size)
     unreadable = tuple(
@@ -158,11 +160,15 @@ def _refuse_lost_classes(
         )
 
 
+def train_folder(root: Path) -> Path:
+    """Return the folder of the classes: the one named train, if there is one."""
+    return root / "train" if (root / "train").is_dir() else root
+
+
 def classes_in(root: Path) -> Files:
     """Return the image files of each class, classes and files sorted by name."""
+    root = train_folder(root)
     try:
-        if (root / "train").is_dir():
-            root = root / "train"
         folders = sorted(
             entry
             for entry in root.iterdir()
@@ -185,7 +191,7 @@ def classes_in(root: Path) -> Files:
 
 
 @lru_cache(maxsize=4096)
-def _images(folder: Path, _modified: int) -> tuple[Path, ...]:
+def _images(folder: Path, _modified: int) -> tuple[str, ...]:
     """List the images of a class; ``_modified`` makes a changed folder a new one."""
     with os.scandir(folder) as entries:
         names = [
@@ -195,4 +201,4 @@ def _images(folder: Path, _modified: int) -> tuple[Path, ...]:
             and not entry.name.startswith(".")
             and entry.is_file()
         ]
-    return tuple(folder / name for name in sorted(names))
+    return tuple(sorted(names))
