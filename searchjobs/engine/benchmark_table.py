@@ -145,9 +145,11 @@ class BenchmarkTable:
 def find(space: str) -> Path:
     """Return the table's file, or raise MissingTableError."""
     if space not in IMPORTERS:
+        known = {part.name: part.why_no_table for part in spaces.all()}
+        why = known.get(space) or f"there is no benchmark table of the space {space}"
         raise MissingTableError(
-            f"There is no benchmark table of the space {space}, and this method looks "
-            f"every architecture up in one; choose {' or '.join(IMPORTERS)}."
+            f"{why[0].upper()}{why[1:]}, and this method looks every architecture up "
+            f"in one; choose {' or '.join(IMPORTERS)}."
         )
     path = table_path(space)
     for provide in table_providers:

@@ -116,8 +116,8 @@ class SearchSpec(Section):
             given = filled.get(section) or {}
             if isinstance(given, dict):
                 filled[section] = {**values, **given}
-                if section == "space":
-                    filled[section].setdefault("name", SPACE)
+        if isinstance(filled.get("space"), dict):
+            filled["space"] = {"name": SPACE, **filled["space"]}
         return filled
 
     @field_validator("seed", mode="before")

@@ -54,6 +54,15 @@ def test_a_space_without_a_table_is_refused():
         find("mobilenet")
 
 
+def test_cells_of_five_nodes_are_refused_in_one_sentence_that_says_why():
+    with pytest.raises(MissingTableError) as refused:
+        find("nas-bench-201-five")
+    assert [problem.sentence for problem in refused.value.problems] == [
+        "The benchmark table holds cells of four nodes, and this method looks every "
+        "architecture up in one; choose nas-bench-201."
+    ]
+
+
 def test_the_file_in_the_data_folder_is_found_and_read_again_when_it_changes(tmp_path):
     path = write_table(places.table_path("nas-bench-201"))
     first = load("nas-bench-201")

@@ -14,7 +14,7 @@ from searchjobs.engine.diagnostics.statistics import batch_statistics
 from searchjobs.engine.dropout import drop
 from searchjobs.engine.shared_norm import over_all_processes
 from searchjobs.engine.spaces.nas_bench_201.cell import SearchCell, prepare
-from searchjobs.engine.spaces.nas_bench_201.encoding import EDGES, OPERATIONS
+from searchjobs.engine.spaces.nas_bench_201.encoding import FOUR, OPERATIONS
 
 from .conftest import tiny
 from .ranks import on_ranks
@@ -65,8 +65,8 @@ def test_every_identity_of_a_cell_has_a_mask_of_its_own():
     """Only skips run: each node is the sum of its sources, each dropped anew."""
     cell = SearchCell(2, seeded(), affine=False, track_running_stats=False)
     x = torch.rand(3, 2, 4, 4, generator=seeded(6))
-    weights = torch.rand(len(EDGES), len(OPERATIONS), generator=seeded(7))
-    only_skips = tuple(tuple(o == SKIP for o in range(5)) for _ in EDGES)
+    weights = torch.rand(len(FOUR.edges), len(OPERATIONS), generator=seeded(7))
+    only_skips = tuple(tuple(o == SKIP for o in range(5)) for _ in FOUR.edges)
 
     noise = seeded(8)
     stage = prepare(weights, x, drop=lambda kept: drop(kept, 0.5, noise))
@@ -74,7 +74,7 @@ def test_every_identity_of_a_cell_has_a_mask_of_its_own():
 
     noise, nodes = seeded(8), [x, 0, 0, 0]
     for source in range(3):
-        for row, (target, start) in enumerate(EDGES):
+        for row, (target, start) in enumerate(FOUR.edges):
             if start == source:
                 kept = drop(nodes[source], 0.5, noise)
                 nodes[target] = nodes[target] + weights[row, SKIP] * kept

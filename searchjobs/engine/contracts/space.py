@@ -104,6 +104,9 @@ class Space(Part, ABC):
 
     tables: ClassVar[Mapping[str, tuple[str, ...]]]
     """Names of the rows of each architecture table, in order."""
+    why_no_table: ClassVar[str] = ""
+    """Why no benchmark table holds its architectures, a clause without a full stop;
+    empty: there may be a table."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -10,7 +10,7 @@ from searchjobs.engine.methods.darts_minus import DartsMinusOptions, auxiliary_w
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.spaces.nas_bench_201 import NasBench201
 from searchjobs.engine.spaces.nas_bench_201.cell import SearchCell
-from searchjobs.engine.spaces.nas_bench_201.encoding import CONVOLUTIONS, EDGES
+from searchjobs.engine.spaces.nas_bench_201.encoding import CONVOLUTIONS, FOUR
 from searchjobs.engine.validation import validate
 
 from .prepared import prepared
@@ -19,7 +19,7 @@ from .prepared import prepared
 def cell_with_an_auxiliary_identity(cell, x, table, beta):
     """Compute the cell edge by edge, an identity times beta beside each mixture."""
     nodes = [x, 0, 0, 0]
-    for row, (target, source) in enumerate(EDGES):
+    for row, (target, source) in enumerate(FOUR.edges):
         node = nodes[source]
         _, skip, one, three, pool = table[row]
         mixture = skip * node

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from searchjobs.engine.spaces.nas_bench_201.supernet import NasBench201Supernet
 
+Ends = list[tuple[int, int]]
 EDGES = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
+TEN_EDGES = [*EDGES, (4, 0), (4, 1), (4, 2), (4, 3)]
 
 
 class Zero(nn.Module):
@@ -51,17 +53,20 @@ class MixedEdge(nn.Module):
 
 
 class PlainCell(nn.Module):
-    def __init__(self, channels: int, affine: bool, tracked: bool) -> None:
+    def __init__(
+        self, channels: int, affine: bool, tracked: bool, ends: Ends = EDGES
+    ) -> None:
         super().__init__()
-        self.edges = nn.ModuleList(MixedEdge(channels, affine, tracked) for _ in EDGES)
+        self.ends = ends
+        self.edges = nn.ModuleList(MixedEdge(channels, affine, tracked) for _ in ends)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         nodes = [x]
-        for node in (1, 2, 3):
+        for node in range(1, 1 + self.ends[-1][0]):
             nodes.append(
                 sum(
                     self.edges[row](nodes[source], weights[row])
-                    for row, (target, source) in enumerate(EDGES)
+                    for row, (target, source) in enumerate(self.ends)
                     if target == node
                 )
             )
@@ -88,7 +93,7 @@ class PlainReduction(nn.Module):
 
 
 class PlainSupernet(nn.Module):
-    """Logits (B, M) of images (B, 3, H, W) and edge weights (6, 5)."""
+    """Logits (B, M) of images (B, 3, H, W) and edge weights (6, 5), or (10, 5)."""
 
     def __init__(
         self,
@@ -97,6 +102,7 @@ class PlainSupernet(nn.Module):
         cells: int,
         affine: bool = False,
         tracked: bool = False,
+        ends: Ends = EDGES,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -107,7 +113,9 @@ class PlainSupernet(nn.Module):
             width = channels * 2**stage
             if stage:
                 self.body.append(PlainReduction(width // 2, width))
-            self.body.extend(PlainCell(width, affine, tracked) for _ in range(cells))
+            self.body.extend(
+                PlainCell(width, affine, tracked, ends) for _ in range(cells)
+            )
         self.norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
         self.classifier = nn.Linear(width, classes)
 
@@ -127,7 +135,7 @@ def counterparts(
     pairs += _layer(plain.stem[1], fused.stem.norm)
     for ours, theirs in zip(plain.body, fused.body, strict=True):
         if isinstance(ours, PlainCell):
-            pairs += _cell(ours, theirs)
+            pairs += pairs_of(ours, theirs)
         else:
             inner = ours.inner
             pairs += _layer(inner[1], theirs.first) + _layer(
@@ -147,7 +155,7 @@ def _layer(plain: nn.Module, fused: nn.Module) -> list[tuple[Tensor, Tensor]]:
     return [(tensor, theirs[name]) for name, tensor in ours.items()]
 
 
-def _cell(plain: PlainCell, fused: nn.Module) -> list[tuple[Tensor, Tensor]]:
+def pairs_of(plain: PlainCell, fused: nn.Module) -> list[tuple[Tensor, Tensor]]:
     pairs = []
     for row, edge in enumerate(plain.edges):
         for position, name in ((2, "nor_conv_1x1"), (3, "nor_conv_3x3")):

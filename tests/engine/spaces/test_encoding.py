@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 from searchjobs.engine.contracts import spaces
 from searchjobs.engine.spaces.nas_bench_201.encoding import (
     CELLS,
+    FOUR,
     OPERATIONS,
-    ROWS,
     all_architectures,
     connected,
-    decode,
-    encode,
     from_index,
     index_of,
 )
 
+encode, decode = FOUR.encode, FOUR.decode
 names = st.tuples(*[st.sampled_from(OPERATIONS)] * 6)
 SHORT = {
     "none": "none",
@@ -74,7 +73,7 @@ def test_rows_stand_in_the_string_in_order():
         "|none~0|+|skip_connect~0|nor_conv_1x1~1|"
         "+|nor_conv_3x3~0|avg_pool_3x3~1|none~2|"
     )
-    assert ROWS == ("1←0", "2←0", "2←1", "3←0", "3←1", "3←2")
+    assert FOUR.rows == ("1←0", "2←0", "2←1", "3←0", "3←1", "3←2")
 
 
 @given(names)
@@ -141,7 +140,7 @@ def test_341_cells_do_not_connect_input_and_output():
 def test_the_registered_space_speaks_the_same_language():
     part = spaces.get("nas-bench-201")
     space = part(part.Options())
-    assert space.tables == {"cell": ROWS}
+    assert space.tables == {"cell": FOUR.rows}
     assert space.operations == OPERATIONS
     assert space.parameter_free == {"none", "skip_connect", "avg_pool_3x3"}
     best = from_index(9930)

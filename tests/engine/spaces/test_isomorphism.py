@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from searchjobs.engine.spaces.nas_bench_201.encoding import (
-    EDGES,
+    FOUR,
     all_architectures,
-    decode,
-    encode,
 )
 from searchjobs.engine.spaces.nas_bench_201.isomorphism import canonical
 from searchjobs.engine.spaces.nas_bench_201.network import DiscreteCell
 
+encode = FOUR.encode
 NONE, SKIP, ONE, THREE, POOL = (
     "none",
     "skip_connect",
@@ -73,10 +72,10 @@ def test_different_operations_give_different_texts():
 
 def output_of(architecture: str, x: Tensor) -> Tensor:
     """Run one cell whose convolutions take weights that depend on their term only."""
-    names = decode(architecture)
-    cell = DiscreteCell(names, x.shape[1], torch.Generator()).double()
+    names = FOUR.decode(architecture)
+    cell = DiscreteCell(FOUR, names, x.shape[1], torch.Generator()).double()
     nodes: list[list[str]] = [["0"], [], [], []]
-    for row, (target, source) in enumerate(EDGES):
+    for row, (target, source) in enumerate(FOUR.edges):
         text = "+".join(sorted(nodes[source]))
         dead = names[row] == NONE or text == "#"
         term = text if names[row] == SKIP else f"({text})@{names[row]}"

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from searchjobs.engine.contracts import EdgeTerms
 from searchjobs.engine.spaces.nas_bench_201 import supernet as supernet_module
 from searchjobs.engine.spaces.nas_bench_201.cell import (
-    EVERYTHING,
     SearchCell,
+    everything,
     prepare,
     shuffle,
 )
+from searchjobs.engine.spaces.nas_bench_201.encoding import FOUR
 from searchjobs.engine.spaces.nas_bench_201.supernet import NasBench201Supernet
 
-from .plain_supernet import EDGES, PlainCell, _cell
+from .plain_supernet import EDGES, PlainCell, pairs_of
 
 CHANNELS = 8
 
@@ -67,7 +68,7 @@ def both(share: int, tracked: bool) -> tuple[PaperCell, SearchCell]:
         partial=share,
     ).double()
     paper = PaperCell(share, tracked).double()
-    for ours, theirs in _cell(paper.mixtures, fused):
+    for ours, theirs in pairs_of(paper.mixtures, fused):
         ours.data.copy_(theirs)
     return paper, fused
 
@@ -89,9 +90,9 @@ def test_the_fused_cell_equals_the_mixed_operation_of_the_paper(share, layout, t
     x, weights, scale = data()
     expected = paper(x, weights, scale)
     stage = prepare(weights * scale.unsqueeze(-1), x, partial=share, bypass=scale)
-    found = fused(x.contiguous(memory_format=layout), stage, EVERYTHING)
+    found = fused(x.contiguous(memory_format=layout), stage, everything(FOUR))
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
-    pairs = _cell(paper.mixtures, fused)
+    pairs = pairs_of(paper.mixtures, fused)
     for ours, theirs in pairs:
         torch.testing.assert_close(theirs, ours, rtol=1e-10, atol=1e-12)
     slope = torch.randn(expected.shape, generator=seeded(1)).double()
@@ -107,7 +108,7 @@ def test_the_fused_cell_equals_the_mixed_operation_of_the_paper(share, layout, t
 def test_without_weights_of_edges_all_of_them_count_as_one():
     paper, fused = both(4, False)
     x, weights, _ = data()
-    found = fused(x, prepare(weights, x, partial=4), EVERYTHING)
+    found = fused(x, prepare(weights, x, partial=4), everything(FOUR))
     expected = paper(x, weights, torch.ones(6).double())
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
 
@@ -158,7 +159,7 @@ def test_a_whole_supernet_weighs_operations_and_what_passes_them_by(limit, monke
     for layer in fused.body:
         if isinstance(layer, SearchCell):
             table = weights * scale.unsqueeze(-1)
-            x = layer(x, prepare(table, x, partial=4, bypass=scale), EVERYTHING)
+            x = layer(x, prepare(table, x, partial=4, bypass=scale), everything(FOUR))
         else:
             x = layer(x)
     terms = EdgeTerms(scale={"cell": scale})

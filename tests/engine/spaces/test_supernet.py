@@ -9,16 +9,26 @@ from torch.nn.functional import cross_entropy
 
 from searchjobs.engine.spaces.nas_bench_201 import supernet as supernet_module
 from searchjobs.engine.spaces.nas_bench_201.cell import (
-    EVERYTHING,
     SearchCell,
     average,
+    everything,
     prepare,
 )
-from searchjobs.engine.spaces.nas_bench_201.encoding import OPERATIONS, from_index
+from searchjobs.engine.spaces.nas_bench_201.encoding import (
+    FOUR,
+    OPERATIONS,
+    from_index,
+)
 from searchjobs.engine.spaces.nas_bench_201.network import DiscreteNetwork
 from searchjobs.engine.spaces.nas_bench_201.supernet import NasBench201Supernet
 
-from .plain_supernet import PlainCell, PlainSupernet, _cell, copy_weights, counterparts
+from .plain_supernet import (
+    PlainCell,
+    PlainSupernet,
+    copy_weights,
+    counterparts,
+    pairs_of,
+)
 
 
 @pytest.fixture(autouse=True, params=["channels-last", "channels-first"])
@@ -109,14 +119,14 @@ def test_each_cell_agrees_in_float32(channels, size):
     generator = seeded(channels)
     fused = SearchCell(channels, generator, affine=False, track_running_stats=False)
     plain = PlainCell(channels, affine=False, tracked=False)
-    for ours, theirs in _cell(plain, fused):
+    for ours, theirs in pairs_of(plain, fused):
         ours.data.copy_(theirs)
     x = torch.randn(8, channels, size, size, generator=generator)
     weights = torch.randn(6, 5, generator=generator).softmax(-1).requires_grad_()
     expected = plain(x, weights)
     slope = torch.randn(expected.shape, generator=generator)
     x = x.contiguous(memory_format=torch.channels_last)
-    found = fused(x, prepare(weights, x), EVERYTHING)
+    found = fused(x, prepare(weights, x), everything(FOUR))
     assert error(found, expected) < 1e-5
     (wanted,) = torch.autograd.grad(expected, weights, slope)
     (mine,) = torch.autograd.grad(found, weights, slope)

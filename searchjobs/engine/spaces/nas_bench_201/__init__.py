@@ -1,12 +1,16 @@
-"""NAS-Bench-201: a cell of four nodes, six edges, five operations, 15,625 cells.
+"""NAS-Bench-201: five operations on every edge of a cell of four or five nodes.
 
-Source: X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020 (NATS-Bench topology space).
+Four nodes have six edges: 15,625 cells, all trained in a table.  Five have ten edges:
+9,765,625 cells, which nobody has trained; they are a space of their own, because they
+share neither strings nor a table with the others.
+Sources: X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020 (NATS-Bench topology space);
+B. Moser et al., Less is More, arXiv 2203.06905, whose searches set max_nodes = 5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import field_validator
@@ -15,7 +19,7 @@ from ...contracts import Space, Tables, spaces
 from ...registry import Options as AnyOptions
 from ...registry import setting
 from . import counting, encoding
-from .encoding import CONVOLUTIONS, OPERATIONS, ROWS, TABLE
+from .encoding import CONVOLUTIONS, FIVE, FOUR, OPERATIONS, TABLE, Wiring
 from .isomorphism import canonical
 from .network import DiscreteNetwork
 from .supernet import NasBench201Supernet
@@ -25,8 +29,10 @@ Operation = Literal[
 ]
 
 
-class NasBench201Options(AnyOptions):
-    name: Literal["nas-bench-201"] = "nas-bench-201"
+class CellOptions(AnyOptions):
+    """What both spaces can be told."""
+
+    name: str
     channels: int = setting(
         16,
         "Channels C",
@@ -66,16 +72,12 @@ class NasBench201Options(AnyOptions):
         return given
 
 
-@spaces.register
-class NasBench201(Space):
-    name = "nas-bench-201"
-    label = "NAS-Bench-201"
-    summary = "Four nodes, six edges, five operations: 15,625 cells, all in a table."
-    source = "X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020."
-    Options = NasBench201Options
-    options: NasBench201Options
+class CellSpace(Space):
+    """All cells of one wiring; a subclass names it."""
 
-    tables = {TABLE: ROWS}
+    wiring: ClassVar[Wiring]
+    Options: ClassVar[type[AnyOptions]]
+    options: CellOptions
 
     def __init__(self, options: AnyOptions) -> None:
         super().__init__(options)
@@ -83,14 +85,14 @@ class NasBench201(Space):
             row = torch.tensor(
                 [name not in self.options.without for name in OPERATIONS]
             )
-            self.restrict(TABLE, row.expand(len(ROWS), -1))
+            self.restrict(TABLE, row.expand(len(self.wiring.rows), -1))
 
     @property
     def operations(self) -> tuple[str, ...]:
         return OPERATIONS
 
     def targets(self, table: str) -> tuple[int, ...]:
-        return tuple(target for target, _ in encoding.EDGES)
+        return self.wiring.targets
 
     @property
     def parameter_free(self) -> frozenset[str]:
@@ -115,6 +117,7 @@ class NasBench201(Space):
             affine=self.options.affine,
             track_running_stats=self.options.track_running_stats,
             partial=partial,
+            wiring=self.wiring,
         )
 
     def network(
@@ -133,25 +136,66 @@ class NasBench201(Space):
         return DiscreteNetwork(architecture, classes, channels, cells, generator)
 
     def encode(self, choice: Mapping[str, Sequence[str]]) -> str:
-        return encoding.encode(choice)
+        return self.wiring.encode(choice)
 
     def decode(self, architecture: str) -> dict[str, tuple[str, ...]]:
-        return {TABLE: encoding.decode(architecture)}
+        return {TABLE: self.wiring.decode(architecture)}
 
     def connected(self, architecture: str) -> bool:
         return encoding.connected(architecture)
 
     def describe(self, architecture: str) -> dict[str, Any]:
+        self.wiring.decode(architecture)
         return {
-            "index": encoding.index_of(architecture),
+            "index": None,
             "parameters": counting.parameters(architecture),
             "flops": counting.flops(architecture),
             "canonical": canonical(architecture),
         }
 
     def discrete_weights(self, architecture: str) -> Tables:
-        """Return ``{"cell": (6, 5)}`` with a one for each chosen operation."""
-        weights = torch.zeros(len(ROWS), len(OPERATIONS))
-        for row, name in enumerate(encoding.decode(architecture)):
+        """Return ``{"cell": (R, 5)}`` with a one for each chosen operation."""
+        weights = torch.zeros(len(self.wiring.rows), len(OPERATIONS))
+        for row, name in enumerate(self.wiring.decode(architecture)):
             weights[row, OPERATIONS.index(name)] = 1
         return {TABLE: weights}
+
+
+class NasBench201Options(CellOptions):
+    name: Literal["nas-bench-201"] = "nas-bench-201"
+
+
+@spaces.register
+class NasBench201(CellSpace):
+    name = "nas-bench-201"
+    label = "NAS-Bench-201"
+    summary = "Four nodes, six edges, five operations: 15,625 cells, all in a table."
+    source = "X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020."
+    Options = NasBench201Options
+
+    wiring = FOUR
+    tables = {TABLE: FOUR.rows}
+
+    def describe(self, architecture: str) -> dict[str, Any]:
+        index = encoding.index_of(architecture)
+        return {**super().describe(architecture), "index": index}
+
+
+class NasBench201FiveOptions(CellOptions):
+    name: Literal["nas-bench-201-five"] = "nas-bench-201-five"
+
+
+@spaces.register
+class NasBench201Five(CellSpace):
+    name = "nas-bench-201-five"
+    label = "NAS-Bench-201, five nodes"
+    summary = (
+        "Five nodes, ten edges, the same operations: 9,765,625 cells, which are in no "
+        "table and are trained from scratch."
+    )
+    source = "B. Moser et al., Less is More, 2022, its code: max_nodes = 5."
+    Options = NasBench201FiveOptions
+
+    wiring = FIVE
+    tables = {TABLE: FIVE.rows}
+    why_no_table = "the benchmark table holds cells of four nodes"

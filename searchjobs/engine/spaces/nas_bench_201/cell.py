@@ -1,7 +1,7 @@
 """Compute the searched cell: each source node serves all its edges at once.
 
-The textbook computes five operations on each of six edges.  The same sums come
-cheaper, because the operations of edges that leave one node share work:
+The textbook computes five operations on each of six edges, or ten.  The same sums
+come cheaper, because the operations of edges that leave one node share work:
 
 * both convolutions begin with the same ReLU: one a source node;
 * the pooling has no weights: one a source node, and on a CPU it is a depthwise
@@ -26,19 +26,12 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, relu
 
 from ...shared_norm import Norm, is_active
-from .encoding import CONVOLUTIONS, EDGES, OPERATIONS
+from .encoding import CONVOLUTIONS, FOUR, OPERATIONS, Wiring
 from .normalisation import normalise, normalise_together
 from .skeleton import initialise
 
 Plan = tuple[tuple[bool, ...], ...]
 """Which operations run, (rows, operations)."""
-EVERYTHING: Plan = tuple(
-    tuple(name != "none" for name in OPERATIONS) for _ in range(len(EDGES))
-)
-_ROWS_FROM = tuple(
-    tuple(row for row, (_, source) in enumerate(EDGES) if source == node)
-    for node in range(3)
-)
 Convolved = tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]
 """Output, scale, shift, running mean and running variance: what ``Norm`` holds."""
 _SKIP = OPERATIONS.index("skip_connect")
@@ -72,13 +65,13 @@ def prepare(
     x: Tensor,
     *,
     partial: int = 1,
-    constant: Tensor | None = None,
+    constant: Sequence[Tensor] | None = None,
     bypass: Tensor | None = None,
     drop: Callable[[Tensor], Tensor] | None = None,
 ) -> Stage:
     """Spread a table (R, O) for cells that see maps like ``x`` (B, C, H, W).
 
-    ``constant`` and ``bypass`` are (R,), a number a row (see ``Stage``).
+    ``constant`` holds a number a node, ``bypass`` (R,) one a row (see ``Stage``).
     """
     channels = x.shape[1] // partial
     wide = edge_weights.unsqueeze(-1).expand(-1, -1, channels).contiguous()
@@ -91,20 +84,26 @@ def prepare(
         [row.unbind() for row in wide.unbind()],
         ones,
         shares,
-        None if constant is None else _sums_into_nodes(constant),
+        constant,
         None if bypass is None else bypass.unbind(),
         drop,
     )
 
 
-def _sums_into_nodes(constant: Tensor) -> list[Tensor]:
+def everything(wiring: Wiring) -> Plan:
+    """Return the plan that runs all that computes something."""
+    row = tuple(name != "none" for name in OPERATIONS)
+    return (row,) * len(wiring.edges)
+
+
+def sums_into_nodes(constant: Tensor, wiring: Wiring) -> list[Tensor]:
     """Sum numbers a row (R,) over the rows that end in each node; node 0 has none."""
     return [
         sum(
-            (constant[row] for row, (target, _) in enumerate(EDGES) if target == node),
+            (constant[row] for row, end in enumerate(wiring.targets) if end == node),
             torch.zeros_like(constant[0]),
         )
-        for node in range(len(_ROWS_FROM) + 1)
+        for node in range(wiring.nodes)
     ]
 
 
@@ -167,9 +166,11 @@ class SearchCell(nn.Module):
         affine: bool,
         track_running_stats: bool,
         partial: int = 1,
+        wiring: Wiring = FOUR,
     ) -> None:
         super().__init__()
         self._partial = partial
+        self._targets, self._leaving = wiring.targets, wiring.leaving
         for name, side in CONVOLUTIONS.items():
             edges = [
                 EdgeConvolution(
@@ -179,7 +180,7 @@ class SearchCell(nn.Module):
                     affine=affine,
                     track_running_stats=track_running_stats,
                 )
-                for _ in EDGES
+                for _ in wiring.edges
             ]
             self.add_module(name, nn.ModuleList(edges))
 
@@ -187,24 +188,25 @@ class SearchCell(nn.Module):
         """Map (B, C, H, W) to the same shape; only what ``plan`` marks is run."""
         if self._partial > 1:
             return self._forward_partial(x, stage, plan)
-        nodes: list[Tensor | None] = [x, None, None, None]
-        for source, rows in enumerate(_ROWS_FROM):
+        last = len(self._leaving)
+        nodes: list[Tensor | None] = [x] + [None] * last
+        for source, rows in enumerate(self._leaving):
             node = _complete(nodes, source, x, stage)
             self._serve(nodes, node, rows, stage, plan)
-        return _complete(nodes, len(_ROWS_FROM), x, stage)
+        return _complete(nodes, last, x, stage)
 
     def _forward_partial(self, x: Tensor, stage: Stage, plan: Plan) -> Tensor:
         """Send the first C/K channels of each node through the operations; the rest
         pass them by, and the channels of the sum are shuffled (PC-DARTS)."""
         width = x.shape[1] // self._partial
-        mixed: list[Tensor | None] = [None] * 4
-        rest: list[Tensor | None] = [None] * 4
+        mixed: list[Tensor | None] = [None] * (len(self._leaving) + 1)
+        rest = mixed.copy()
         node = x
-        for source, rows in enumerate(_ROWS_FROM):
+        for source, rows in enumerate(self._leaving):
             narrow, passing = node[:, :width].contiguous(), node[:, width:]
             self._serve(mixed, narrow, rows, stage, plan)
             for row in rows:
-                target = EDGES[row][0]
+                target = self._targets[row]
                 if stage.bypass is None:
                     known = rest[target]
                     rest[target] = passing if known is None else known + passing
@@ -240,13 +242,13 @@ class SearchCell(nn.Module):
                         found = edge.convolved(rectified, scale)
                         shared.append((row, Norm(*found)))
                     else:
-                        _put(nodes, row, edge(rectified, scale))
+                        _put(nodes, self._targets[row], edge(rectified, scale))
         if shared:  # all at once: processes meet once a source node, not once an edge
             terms = normalise_together([norm for _, norm in shared])
             for (row, _), term in zip(shared, terms, strict=True):
-                _put(nodes, row, term)
+                _put(nodes, self._targets[row], term)
         for row in rows:
-            target = EDGES[row][0]
+            target = self._targets[row]
             if plan[row][_SKIP]:
                 kept = x if stage.drop is None else stage.drop(x)
                 nodes[target] = _add(nodes[target], kept, stage.plain[row][_SKIP])
@@ -274,9 +276,8 @@ def shuffle(x: Tensor, groups: int) -> Tensor:
     return parted.transpose(1, 2).reshape(count, channels, height, width)
 
 
-def _put(nodes: list[Tensor | None], row: int, term: Tensor) -> None:
-    """Add what edge ``row`` brings, in place, to the node where it ends."""
-    target = EDGES[row][0]
+def _put(nodes: list[Tensor | None], target: int, term: Tensor) -> None:
+    """Add what an edge brings, in place, to the node where it ends."""
     known = nodes[target]
     nodes[target] = term if known is None else known.add_(term)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 
-from .encoding import CONVOLUTIONS, decode
+from .encoding import CONVOLUTIONS, read
 
 STAGES = 3
 RGB = 3
@@ -20,10 +20,11 @@ def parameters(
 ) -> int:
     """Return the number of weights of the evaluation network (affine batch norm,
     convolutions without bias); the defaults are the CIFAR-10 network of the table."""
+    _, operations = read(architecture)
     widths = [channels << stage for stage in range(STAGES)]
     total = _convolution(RGB, channels, 3) + 2 * channels
     for width in widths:
-        for name in decode(architecture):
+        for name in operations:
             if name in CONVOLUTIONS:
                 side = CONVOLUTIONS[name]
                 total += cells * (_convolution(width, width, side) + 2 * width)
@@ -41,13 +42,14 @@ def flops(
 ) -> int:
     """Return the multiply-adds of one image (``image_size`` square) through the
     evaluation network; the defaults are the CIFAR-10 network of the table."""
+    _, operations = read(architecture)
     widths = [channels << stage for stage in range(STAGES)]
     sides = [image_size]
     for _ in widths[1:]:
         sides.append((sides[-1] + 1) // 2)
     total = _convolution(RGB, channels, 3) * sides[0] ** 2
     for width, side in zip(widths, sides, strict=True):
-        for name in decode(architecture):
+        for name in operations:
             if name in CONVOLUTIONS:
                 total += (
                     cells * _convolution(width, width, CONVOLUTIONS[name]) * side**2

@@ -12,19 +12,19 @@ convolution that is used twice reads like two convolutions of one kind.
 
 from __future__ import annotations
 
-from .encoding import EDGES, decode
+from .encoding import read
 
 _ZERO = "#"
 
 
 def canonical(architecture: str) -> str:
     """Return the text that isomorphic cells share; the input node is ``0``."""
-    names = decode(architecture)
+    wiring, names = read(architecture)
     nodes = ["0"]
-    for node in (1, 2, 3):
+    for node in range(1, wiring.nodes):
         terms = [
             _term(name, nodes[source])
-            for name, (target, source) in zip(names, EDGES, strict=True)
+            for name, (target, source) in zip(names, wiring.edges, strict=True)
             if target == node
         ]
         nodes.append("+".join(sorted(terms)))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
-from .encoding import CONVOLUTIONS, EDGES, decode
+from .encoding import CONVOLUTIONS, Wiring, read
 from .normalisation import BatchNorm
 from .skeleton import Head, Reduction, Stem, convolution, widths
 
@@ -19,10 +19,15 @@ class DiscreteCell(nn.Module):
     """One cell: node i is the sum of its chosen operations on earlier nodes."""
 
     def __init__(
-        self, operations: tuple[str, ...], channels: int, generator: torch.Generator
+        self,
+        wiring: Wiring,
+        operations: tuple[str, ...],
+        channels: int,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.operations = operations
+        self._wiring = wiring
         self.edges = nn.ModuleDict()
         for row, name in enumerate(operations):
             if name in CONVOLUTIONS:
@@ -33,8 +38,8 @@ class DiscreteCell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
-        nodes = [x, torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)]
-        for row, (target, source) in enumerate(EDGES):
+        nodes = [x, *(torch.zeros_like(x) for _ in range(self._wiring.nodes - 1))]
+        for row, (target, source) in enumerate(self._wiring.edges):
             name = self.operations[row]
             if name == "none":
                 continue
@@ -61,13 +66,15 @@ class DiscreteNetwork(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        operations = decode(architecture)
+        wiring, operations = read(architecture)
         layers: list[nn.Module] = [Stem(channels, generator)]
         narrow = channels
         for width in widths(channels):
             if width != narrow:
                 layers.append(Reduction(narrow, width, generator))
-            layers += [DiscreteCell(operations, width, generator) for _ in range(cells)]
+            layers += [
+                DiscreteCell(wiring, operations, width, generator) for _ in range(cells)
+            ]
             narrow = width
         layers.append(Head(narrow, classes, generator))
         self.layers = nn.Sequential(*layers)

@@ -1,4 +1,4 @@
-"""Train all 15,625 cells at once: the weight-sharing network of NAS-Bench-201.
+"""Train all cells at once: the weight-sharing network of NAS-Bench-201.
 
 Source: X. Dong, Y. Yang, NAS-Bench-201, ICLR 2020, sections 2 and 4; the relaxation
 is that of H. Liu et al., DARTS, ICLR 2019 (continuous relaxation).
@@ -18,8 +18,16 @@ from ...contracts import ActiveOperations, EdgeTerms, Supernet, Tables
 from ...dropout import drop
 from ...graphs import require_cuda
 from .backends import RunCell, compiled_cell, eager_cell, refused
-from .cell import EVERYTHING, EdgeConvolution, Plan, SearchCell, Stage, prepare
-from .encoding import EDGES, OPERATIONS, TABLE
+from .cell import (
+    EdgeConvolution,
+    Plan,
+    SearchCell,
+    Stage,
+    everything,
+    prepare,
+    sums_into_nodes,
+)
+from .encoding import FOUR, OPERATIONS, TABLE, Wiring
 from .skeleton import Head, Reduction, Stem, widths
 
 CHANNELS_LAST_FROM = 131_072
@@ -43,6 +51,7 @@ class NasBench201Supernet(Supernet):
         affine: bool = False,
         track_running_stats: bool = False,
         partial: int = 1,
+        wiring: Wiring = FOUR,
     ) -> None:
         super().__init__()
         if channels % partial:
@@ -50,6 +59,8 @@ class NasBench201Supernet(Supernet):
                 f"{channels} channels cannot be parted in {partial} equal groups"
             )
         self._partial = partial
+        self._wiring = wiring
+        self._everything = everything(wiring)
         self.stem = Stem(channels, generator)
         self.body = nn.ModuleList()
         narrow = channels
@@ -64,6 +75,7 @@ class NasBench201Supernet(Supernet):
                         affine=affine,
                         track_running_stats=track_running_stats,
                         partial=partial,
+                        wiring=wiring,
                     )
                 )
             narrow = width
@@ -83,15 +95,15 @@ class NasBench201Supernet(Supernet):
 
         Args:
             images: of any size that halves twice.
-            edge_weights: ``{"cell": (6, 5)}``, in the order of ``ROWS`` and
-                ``OPERATIONS``; the weight of ``none`` multiplies zero.
+            edge_weights: ``{"cell": (R, 5)}``, in the order of the wiring's rows and
+                of ``OPERATIONS``; the weight of ``none`` multiplies zero.
             active: the operations to run on each row; the others count as weight 0.
             terms: what edges add beside their operations.
         """
         table, terms = edge_weights[TABLE], terms or EdgeTerms()
-        plan = EVERYTHING if active is None else _plan(active)
-        if plan != EVERYTHING and self._partial == 1:
-            plan = _without_dead_ends(plan)
+        plan = self._everything if active is None else _plan(active)
+        if plan != self._everything and self._partial == 1:
+            plan = _without_dead_ends(plan, self._wiring)
         spread = self._spreader(table, terms)
         plainly = not terms.constant and self.skip_dropout == 0 and self._partial == 1
         run_cell = self._run_cell_for(images, plan) if plainly else eager_cell
@@ -113,12 +125,15 @@ class NasBench201Supernet(Supernet):
         scale = terms.scale.get(TABLE)
         if scale is not None:
             table = table * scale.unsqueeze(-1)
+        constant = terms.constant.get(TABLE)
         dropping = self.skip_dropout > 0 and self.training and self.noise is not None
         return functools.partial(
             prepare,
             table,
             partial=self._partial,
-            constant=terms.constant.get(TABLE),
+            constant=None
+            if constant is None
+            else sums_into_nodes(constant, self._wiring),
             bypass=scale,
             drop=self._drop if dropping else None,
         )
@@ -180,7 +195,7 @@ class NasBench201Supernet(Supernet):
     def _run_cell_for(self, images: Tensor, plan: Plan) -> RunCell:
         """Compile for one shape only: that of the training batches.  Odd last
         batches, evaluation and sampled operations are eager."""
-        if self._run_cell is eager_cell or plan != EVERYTHING:
+        if self._run_cell is eager_cell or plan != self._everything:
             return eager_cell
         if not (self.training and torch.is_grad_enabled()):
             return eager_cell
@@ -205,14 +220,13 @@ def _plan(active: ActiveOperations) -> Plan:
     )
 
 
-def _without_dead_ends(plan: Plan) -> Plan:
+def _without_dead_ends(plan: Plan, wiring: Wiring) -> Plan:
     """Return the plan without what leads into a node that nothing leaves: it changes no
     output, and its weights have no gradient however many processes share a batch."""
     live = list(plan)
-    for node in range(EDGES[-1][0] - 1, 0, -1):
-        leaving = (live[row] for row, (_, source) in enumerate(EDGES) if source == node)
-        if not any(any(operations) for operations in leaving):
-            for row, (target, _) in enumerate(EDGES):
+    for node in range(wiring.nodes - 2, 0, -1):
+        if not any(any(live[row]) for row in wiring.leaving[node]):
+            for row, target in enumerate(wiring.targets):
                 if target == node:
                     live[row] = (False,) * len(OPERATIONS)
     return tuple(live)
