@@ -49,6 +49,8 @@ def balance(
         SETS.items(), ("circle", "diamond"), strict=True
     ):
         limited = [e for e in events.get(name, ()) if e.get("limit") is not None]
+        if not limited:
+            continue
         lines.append(
             {
                 "type": "scatter",
@@ -58,14 +60,14 @@ def balance(
                 "y": [event["limit"] for event in limited],
                 "yaxis": "y2",
                 "cliponaxis": False,
-                "showlegend": bool(limited),
                 "marker": {"color": colour, "size": 7, "symbol": symbol},
                 "hovertemplate": "event of epoch %{x}: N = %{y:.2f}"
                 "<extra>%{fullData.name}</extra>",
             }
         )
     shape = layout(epoch_axis(epochs), axis("b", range=[0, 1.05]))
-    shape |= _second("N", shape)
+    if len(lines) > len(SETS):  # an axis without a value has no ticks to draw
+        shape |= _second("N", shape)
     return figure(lines, shape, "" if points else waiting)
 
 

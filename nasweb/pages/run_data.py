@@ -28,6 +28,7 @@ from nasweb.pages.run_overlap import overlap, runs_to_compare
 from nasweb.pages.run_tabs import render_plain_tab
 from nasweb.runs.status import waiting
 from searchjobs.models import Run
+from searchjobs.states import HELD
 
 #: Seconds that a sheet waits for images that are being read.
 PATIENCE = 20.0
@@ -230,6 +231,7 @@ def _gallery(run: Run, seen: Subject, asked: Asked) -> dict[str, Any]:
         "event": event,
         "show": show,
         "gallery_trouble": trouble,
+        "again": _again(run, seen, trouble),
         "known": listed is not None,
         "kinds": [
             {"label": label, "count": count, "query": asked.query(show=name, page=1)}
@@ -243,6 +245,14 @@ def _gallery(run: Run, seen: Subject, asked: Asked) -> dict[str, Any]:
         "after": asked.query(show=show, page=page.page + 1),
         "whole": asked.query(show=show, ids=(), label=None, page=1),
     }
+
+
+def _again(run: Run, seen: Subject, trouble: str) -> int:
+    """Return after how many seconds the gallery asks again: images are being read, or
+    the file of a new event is on its way; 0: not before there is news."""
+    if seen.reading:
+        return 1
+    return 4 if trouble and run.job.state in HELD else 0
 
 
 def _kinds(

@@ -70,11 +70,17 @@ def test_events_images_reasons_and_two_runs(
     )
     log_in(user)
     run, control = runs
-    for each in runs:
-        page.goto(f"/runs/{each.uuid}/")
-        expect(page.locator('[data-live="label"]')).to_have_text(
-            "succeeded", timeout=PATIENCE
-        )
+
+    # Opened before there is anything, the tab takes events and images as they come.
+    page.goto(f"/runs/{control.uuid}/data/")
+    expect(page.locator("#events .empty")).to_be_visible()
+    page.evaluate("window.marker = 'not loaded again'")
+    expect(page.locator('[data-live="label"]')).to_have_text(
+        "succeeded", timeout=PATIENCE
+    )
+    expect(page.locator("#events tbody tr")).to_have_count(2)
+    page.locator(".shots").wait_for(timeout=60_000)
+    assert page.evaluate("window.marker") == "not loaded again"
 
     # The tab: charts, a row an event, the images as soon as they are read.
     page.goto(f"/runs/{run.uuid}/")

@@ -19,7 +19,7 @@ from nasweb.explorer.subject import subject
 from searchjobs.artefacts import storage
 from searchjobs.engine.data.split import split
 from searchjobs.engine.spec import SearchSpec
-from searchjobs.models import DatasetStatistics, Membership, Queue, Run, Team
+from searchjobs.models import DatasetStatistics, Job, Membership, Queue, Run, Team
 from tests.site.explorer.conftest import Searched
 from tests.site.explorer.made_up import digits, event, on_images, prune, store
 from tests.site.factories import digits_spec, make_run
@@ -267,7 +267,7 @@ def test_while_the_images_are_read_the_gallery_asks_again(
 
     monkeypatch.setattr(images, "pictures", still)
     page = text(client_for(user).get(tab(run)))
-    assert 'hx-trigger="load delay:1s"' in page
+    assert 'hx-trigger="load delay:1s, ' in page
     assert "The images are being read." in page
     assert shown(page) == []
 
@@ -277,6 +277,9 @@ def test_an_event_whose_file_is_not_there_yet_is_told(run: Run, member: Client) 
     page = words(member.get(tab(run, "?set=T")))
     assert "The samples of T at epoch 4 are not in the shared storage yet" in page
     assert "Events of T" in page
+    assert "load delay" not in text(member.get(tab(run)))  # the run has ended
+    Job.objects.filter(pk=run.job_id).update(state="running")
+    assert "load delay:4s" in text(member.get(tab(run)))
     earlier = shown(text(member.get(tab(run, "?set=T&epoch=2"))))
     assert earlier
     address = reverse("runs:data-image", args=[run.uuid, earlier[0]])
