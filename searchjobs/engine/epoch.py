@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .contracts import Batch, Search, SetName
 from .events import Event, Progress
-from .plan import cost, count, trains_architecture
+from .plan import cost, count, selection_cost, trains_architecture
 from .problems import SearchError
 from .schedule import batches, order, step_counts
 from .totals import EpochTotals, Totals
@@ -86,12 +86,13 @@ def steps(
             yield progress
 
 
-def end(run: Search, epoch: int, totals: Totals) -> list[Event]:
+def end(run: Search, epoch: int, totals: Totals) -> Iterator[Event]:
     """Let the selection act between two epochs; this is search cost too."""
     started = time.perf_counter()
-    events = run.selection.end_epoch(epoch)
+    yield from run.selection.end_epoch(epoch)
+    sizes = {name: len(ids) for name, ids in run.initial_sets.items()}
+    totals.cost_units += selection_cost(run.spec, epoch, sizes)
     totals.seconds_search += time.perf_counter() - started
-    return events
 
 
 class Stream:

@@ -46,6 +46,11 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
     baseline = _costs(spec, _counts(spec, full), full)
     derived = _derivation_cost(spec, remaining)
     prepared = selection.preparation_cost(spec.selection, spec, sizes)
+    chosen = sum(
+        selection_cost(spec, epoch, sizes)
+        for epoch in range(1, spec.training.epochs + 1)
+    )
+    searched = chosen + sum(_costs(spec, counts, remaining))
     return Plan(
         epochs=spec.training.epochs,
         sizes=sizes,
@@ -55,7 +60,7 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
         ),
         weight_steps=[count.weight_steps for count in counts],
         architecture_steps=[count.architecture_steps for count in counts],
-        cost_units=prepared + sum(_costs(spec, counts, remaining)) + derived.units,
+        cost_units=prepared + searched + derived.units,
         baseline_units=sum(baseline) + _derivation_cost(spec, full).units,
         baseline_epochs=baseline,
         preparation_units=prepared,
@@ -91,6 +96,13 @@ def cost(
     """Return forward-equivalent samples of an epoch (data spec A.9)."""
     method = methods.get(spec.method.name)
     return step_units(spec, counted) + method.pass_cost(spec, epoch, sizes)
+
+
+def selection_cost(spec: SearchSpec, epoch: int, sizes: dict[SetName, int]) -> float:
+    """Return forward-equivalent samples of what the selection does after an epoch, for
+    T and V that began with these sizes."""
+    selection = selections.get(spec.selection.name)
+    return selection.epoch_cost(spec.selection, spec, epoch, sizes)
 
 
 def step_units(spec: SearchSpec, counted: EpochCount) -> float:

@@ -76,7 +76,12 @@ def search(
     first = spec.training.epochs if jury.decision.stop else run.epoch
     for epoch in range(first + 1, spec.training.epochs + 1):
         yield from train(run, epoch, totals)
-        pruned = end(run, epoch, totals)
+        pruned = []
+        for event in end(run, epoch, totals):
+            if isinstance(event, Progress):
+                yield event
+            else:
+                pruned.append(event)
         run.epoch = epoch
         _require_agreement(run)
         for event in pruned:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,8 +51,9 @@ class Selection(Part, ABC):
     def start_stage(self) -> None:
         """Forget what was measured on a supernet that is no longer there."""
 
-    def end_epoch(self, epoch: int) -> list[Event]:
-        """Change the sets; return an event for each thing that happened."""
+    def end_epoch(self, epoch: int) -> Iterable[Event]:
+        """Change the sets; give an event for each thing that happened, and
+        ``Progress`` where it takes long.  Costs what ``epoch_cost`` says."""
         return []
 
     @classmethod
@@ -68,6 +69,14 @@ class Selection(Part, ABC):
         cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
     ) -> float:
         """Return the forward-equivalent samples that ``prepare`` will take."""
+        return 0.0
+
+    @classmethod
+    def epoch_cost(
+        cls, options: Options, spec: SearchSpec, epoch: int, sizes: dict[SetName, int]
+    ) -> float:
+        """Return the forward-equivalent samples of what ``end_epoch`` does after an
+        epoch of a search whose T and V began with these sizes."""
         return 0.0
 
     @classmethod
