@@ -20,10 +20,13 @@ from django.utils import timezone
 from searchjobs.artefacts import storage
 from searchjobs.models import (
     Dataset,
+    Evaluation,
+    Job,
     Membership,
     Queue,
     Run,
     Slot,
+    Subset,
     Team,
     Worker,
 )
@@ -149,6 +152,18 @@ LINES = {
         "post", DENIED, DENIED, MOVED, MOVED, MISSING, about="dataset"
     ),
     "datasets:remove": act("dataset"),
+    "subsets:list": page(),
+    "subsets:new": Line("post", DENIED, DENIED, OK, OK, OK),
+    "subsets:detail": page("subset"),
+    "subsets:status": page("subset"),
+    "evaluations:list": page(),
+    "evaluations:new": Line(
+        "get", LOG_IN, DENIED, OK, OK, MISSING, about="run", other_method=MOVED
+    ),
+    "evaluations:detail": page("evaluation"),
+    "evaluations:points": page("evaluation"),
+    "evaluations:status": page("evaluation"),
+    "work:act": act("work"),
     "queues:list": page(),
     "installation:index": sealed(),
     "installation:audit": sealed(),
@@ -210,6 +225,9 @@ def address(name: str, run: Run) -> str:
         "dataset": lambda: [dataset_of(run).uuid],
         "table of runs": lambda: ["transfer"],
         "image": lambda: [run.uuid, 3],
+        "subset": lambda: [subset_of(run).uuid],
+        "evaluation": lambda: [evaluation_of(run).uuid],
+        "work": lambda: [subset_of(run).job.uuid, "cancel"],
         "pair": lambda: [run.uuid],
         "table": lambda: ["bdp-1"],
     }
@@ -233,6 +251,47 @@ def dataset_of(run: Run) -> Dataset:
     return Dataset.objects.get_or_create(
         team=run.job.team, name="Made", defaults=given
     )[0]
+
+
+def job_of(run: Run, kind: str) -> Job:
+    """Return a waiting job of the run's team and author, of another kind."""
+    own = run.job
+    shared = {
+        "team": own.team,
+        "author": own.author,
+        "queue": own.queue,
+        "subject": "made",
+    }
+    return Job.objects.get_or_create(
+        kind=kind, **shared, defaults={"spec": {}, "queued": timezone.now()}
+    )[0]
+
+
+def subset_of(run: Run) -> Subset:
+    """Return a subset of the run's team, made when it is first asked."""
+    spec = {
+        "selection": {"name": "random"},
+        "dataset": {"name": "digits"},
+        "split": {},
+        "seed": 1,
+    }
+    job = job_of(run, Job.Kind.SUBSET)
+    return Subset.objects.get_or_create(job=job, defaults={"spec": spec})[0]
+
+
+def evaluation_of(run: Run) -> Evaluation:
+    """Return a training of the run's team, made when it is first asked."""
+    given = {
+        "architecture": run.architecture,
+        "spec": {"training": {}, "dataset": {"name": "digits"}, "augmentation": {}},
+        "seed": 1,
+        "dataset": "digits",
+        "channels": 2,
+        "cells": 1,
+        "epochs": 3,
+    }
+    job = job_of(run, Job.Kind.TRAINING)
+    return Evaluation.objects.get_or_create(job=job, defaults=given)[0]
 
 
 def slot_of(run: Run) -> Slot:
