@@ -5,17 +5,25 @@ Everything here is read for any number of experiments in a fixed number of queri
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nasweb.comparison import spread
-from nasweb.runs.points import space_of, table_column
+from nasweb.control_readings import (
+    Epoch,
+    Place,
+    Tables,
+    at_cost,
+    at_end,
+    epochs_of,
+    look_up,
+    measure_of,
+    value_at,
+)
+from nasweb.runs.points import space_of
 from nasweb.statistics import Difference, difference, holm, sentence
 from nasweb.tables import Column, Table
-from searchjobs import benchmark
-from searchjobs.benchmark import TableEntry
 from searchjobs.controls import (
     LONG,
     Control,
@@ -24,11 +32,9 @@ from searchjobs.controls import (
     missing_seeds,
 )
 from searchjobs.engine.contracts import selections
-from searchjobs.models import EpochRecord, Experiment, Run
+from searchjobs.engine.controls import Kind
+from searchjobs.models import Experiment, Run
 from searchjobs.states import State
-
-_Epoch = tuple[int, float, str, float | None]
-"""Number, cost units so far, genotype, accuracy with inherited weights."""
 
 COLUMNS = (
     Column("search", "search", "words"),
@@ -48,25 +54,13 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One run as a row of the table counts it: at its end, or at an epoch before.
-
-    ``value`` is the accuracy in per cent that the table is about.
-    """
-
-    seed: int
-    epoch: int
-    cost: float
-    cost_share: float | None
-    value: float | None
-
-
-@dataclass(frozen=True)
 class Line:
-    """A search beside the claim, with the readings of its runs."""
+    """A search beside the claim, and where its runs were read."""
 
     title: str
-    readings: Sequence[Reading]
+    places: Sequence[Place]
+    values: Sequence[float | None]
+    """The accuracy at each place, in per cent."""
     against: Difference | None = None
     """The claim against this search; None in the claim's own line."""
 
@@ -82,7 +76,6 @@ class Claim:
     """
 
     experiment: Experiment
-    selection: str
     measure: str
     lines: Sequence[Line]
     missing: int
@@ -103,34 +96,23 @@ class Claim:
         )
 
     def _row(self, line: Line) -> list[Any]:
-        readings, against = line.readings, line.against
-        title = self.lines[0].title
-        return [
+        places, against = line.places, line.against
+        row = [
             line.title,
-            len(readings),
+            len(places),
             len(self.experiment.seeds),
-            spread(each.epoch for each in readings),
-            spread(each.cost for each in readings),
-            spread(each.cost_share for each in readings),
-            spread(each.value for each in readings),
-            *(
-                [against.effect, against.low, against.high, against.p]
-                if against
-                else [None] * 4
-            ),
-            against.adjusted if against else None,
-            sentence(against, title, line.title) if against else "",
+            spread(each.epoch for each in places),
+            spread(each.cost for each in places),
+            spread(each.cost_share for each in places),
+            spread(line.values),
         ]
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What was read for all claims together."""
-
-    loaded: Collection[str]
-    """Spaces with a benchmark table."""
-    entries: Mapping[tuple[str, str], TableEntry]
-    epochs: Mapping[int, Sequence[_Epoch]]
+        if against is None:
+            return [*row, *[None] * 5, ""]
+        return [
+            *row,
+            *(against.effect, against.low, against.high, against.p, against.adjusted),
+            sentence(against, self.lines[0].title, line.title),
+        ]
 
 
 def claims(experiments: Sequence[Experiment]) -> list[Claim]:
@@ -139,44 +121,42 @@ def claims(experiments: Sequence[Experiment]) -> list[Claim]:
     One that is the control of another one here claims nothing.  Six queries at most,
     however many there are.
     """
-    needed = {each.pk: controls_of(each) for each in experiments}
+    needed = _needed(experiments)
+    if not needed:
+        return []
+    own = _by_experiment(needed)
+    found = _by_control(needed)
+    epochs = epochs_of(
+        run.pk for (_, kind), runs in found.items() if kind == "all" for run in runs
+    )
+    drafts = {
+        each: _places(each, own.get(each.pk, []), found, epochs) for each in needed
+    }
+    cells: dict[str, set[str]] = {}
+    for each, lines in drafts.items():
+        met = {place.cell for _, places in lines for place in places}
+        cells.setdefault(space_of(each.spec), set()).update(met)
+    tables = look_up(cells)
+    return [
+        _claim(each, lines, own.get(each.pk, []), found, needed[each], tables)
+        for each, lines in drafts.items()
+    ]
+
+
+def _needed(experiments: Sequence[Experiment]) -> dict[Experiment, list[Control]]:
+    """Return the controls of those experiments that make a claim."""
+    needed = {each: controls_of(each) for each in experiments}
     by_chance = {
         control.fingerprint
         for controls in needed.values()
         for control in controls
         if control.kind == "random"
     }
-    asked = [
-        each
-        for each in experiments
-        if needed[each.pk] and each.fingerprint not in by_chance
-    ]
-    if not asked:
-        return []
-    own = _by_experiment(asked)
-    prints = {control.fingerprint for each in asked for control in needed[each.pk]}
-    found: dict[tuple[int, str], list[Run]] = {}
-    for run in control_runs([each.team_id for each in asked], prints):
-        key = (run.experiment.team_id, run.experiment.fingerprint)
-        found.setdefault(key, []).append(run)
-    known = _read(asked, own, needed, found)
-    return [
-        _claim(
-            each,
-            own.get(each.pk, []),
-            {
-                control.kind: [
-                    run
-                    for run in found.get((each.team_id, control.fingerprint), [])
-                    if run.seed in each.seeds
-                ]
-                for control in needed[each.pk]
-            },
-            needed[each.pk],
-            known,
-        )
-        for each in asked
-    ]
+    return {
+        each: controls
+        for each, controls in needed.items()
+        if controls and each.fingerprint not in by_chance
+    }
 
 
 def _by_experiment(experiments: Iterable[Experiment]) -> dict[int, list[Run]]:
@@ -191,162 +171,72 @@ def _by_experiment(experiments: Iterable[Experiment]) -> dict[int, list[Run]]:
     return rows
 
 
-def _read(
-    asked: Sequence[Experiment],
-    own: Mapping[int, Sequence[Run]],
-    needed: Mapping[int, Sequence[Control]],
-    found: Mapping[tuple[int, str], Sequence[Run]],
-) -> _Known:
-    """Read the epochs of the searches on all samples, and every cell in the table."""
-    whole = {
-        run.pk
-        for each in asked
-        for control in needed[each.pk]
-        if control.kind == "all"
-        for run in found.get((each.team_id, control.fingerprint), [])
+_Found = Mapping[tuple[int, Kind], Sequence[Run]]
+"""Runs of the seeds of a claim, by the key of the claim and the kind of control."""
+
+
+def _by_control(needed: Mapping[Experiment, Sequence[Control]]) -> _Found:
+    prints = {control.fingerprint for its in needed.values() for control in its}
+    runs = list(control_runs([each.team_id for each in needed], prints))
+    return {
+        (each.pk, control.kind): [
+            run
+            for run in runs
+            if run.experiment.fingerprint == control.fingerprint
+            and run.experiment.team_id == each.team_id
+            and run.seed in each.seeds
+        ]
+        for each, its in needed.items()
+        for control in its
     }
-    epochs: dict[int, list[_Epoch]] = {}
-    for run_id, epoch, cost, genotype, inherited in (
-        EpochRecord.objects.filter(run__in=whole)
-        .order_by("run", "epoch")
-        .values_list("run", "epoch", "cost_units", "genotype", "inherited_accuracy")
-    ):
-        epochs.setdefault(run_id, []).append((epoch, cost, genotype, inherited))
-    cells: dict[str, set[str]] = {}
-    runs = [run for each in (*own.values(), *found.values()) for run in each]
-    for run in runs:
-        if run.architecture is not None:
-            its = cells.setdefault(run.architecture.space, set())
-            its.add(run.architecture.encoding)
-            its |= {genotype for _, _, genotype, _ in epochs.get(run.pk, ())}
-    entries = {
-        (space, encoding): entry
-        for space, encodings in cells.items()
-        for encoding, entry in benchmark.lookup(space, encodings).items()
-    }
-    spaces = {space_of(each.spec) for each in asked}
-    loaded = {space for space in spaces if benchmark.table_loaded(space)}
-    return _Known(loaded, entries, epochs)
+
+
+def _places(
+    experiment: Experiment,
+    own: Sequence[Run],
+    found: _Found,
+    epochs: Mapping[int, Sequence[Epoch]],
+) -> list[tuple[str, list[Place]]]:
+    """Return the lines of a claim, its own first: title, and where runs are read."""
+    part = selections.get(experiment.spec["selection"]["name"])
+    mine = at_end(own)
+    lines = [(f"this claim: {part.label}", mine)]
+    chance = found.get((experiment.pk, "random"))
+    if chance is not None:
+        lines.append(("random, same schedule and limits", at_end(chance)))
+    whole = found.get((experiment.pk, "all"), [])
+    budget = spread(each.cost for each in mine).mean
+    lines.append(("all samples, read at equal cost", at_cost(whole, epochs, budget)))
+    lines.append(("all samples, to the end", at_end(whole)))
+    return lines
 
 
 def _claim(
     experiment: Experiment,
+    lines: Sequence[tuple[str, Sequence[Place]]],
     own: Sequence[Run],
-    found: Mapping[str, Sequence[Run]],
+    found: _Found,
     needed: Sequence[Control],
-    known: _Known,
+    tables: Tables,
 ) -> Claim:
-    spec = experiment.spec
-    column = table_column(spec) or "cifar10"
-    part = selections.get(spec["selection"]["name"])
-    read = _Reader(known, column, space_of(spec) in known.loaded)
-    mine = read.ends(own)
-    lines = [Line(f"this claim: {part.label}", mine)]
-    if "random" in found:
-        lines.append(
-            Line("random, same schedule and limits", read.ends(found["random"]))
-        )
-    if "all" in found:
-        budget = spread(each.cost for each in mine).mean
-        at_cost = read.at_cost(found["all"], budget)
-        lines.append(Line("all samples, read at equal cost", at_cost))
-        lines.append(Line("all samples, to the end", read.ends(found["all"])))
-    tests = holm([_against(mine, line.readings) for line in lines[1:]])
-    controls = [run for runs in found.values() for run in runs]
+    measure = measure_of(experiment.spec, tables)
+    entries = tables.get(space_of(experiment.spec), {})
+    values = [
+        [value_at(place, measure, entries) for place in places] for _, places in lines
+    ]
+    tests = holm([difference(values[0], others) for others in values[1:]])
+    by_kind = [found[experiment.pk, control.kind] for control in needed]
+    controls = [run for runs in by_kind for run in runs]
     return Claim(
         experiment=experiment,
-        selection=part.label,
-        measure=read.words,
+        measure=measure.words,
         lines=[
-            lines[0],
-            *(
-                Line(line.title, line.readings, against)
-                for line, against in zip(lines[1:], tests, strict=True)
-            ),
+            Line(title, places, its, against)
+            for (title, places), its, against in zip(
+                lines, values, [None, *tests], strict=True
+            )
         ],
-        missing=sum(len(missing_seeds(experiment, runs)) for runs in found.values()),
+        missing=sum(len(missing_seeds(experiment, runs)) for runs in by_kind),
         going=sum(run.job.state != State.SUCCEEDED for run in controls),
         runs=[str(run.uuid) for run in (*own, *controls)],
     )
-
-
-def _against(mine: Sequence[Reading], theirs: Sequence[Reading]) -> Difference:
-    return difference((each.value for each in mine), (each.value for each in theirs))
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """How a run becomes a reading: which column of the table, or none."""
-
-    known: _Known
-    column: str
-    loaded: bool
-
-    @property
-    def words(self) -> str:
-        if self.loaded:
-            label = benchmark.DATASETS[self.column]
-            return f"{label} test accuracy of the cell by table (200 epochs, a look-up)"
-        return "accuracy of the cell on V with inherited weights, not trained"
-
-    def ends(self, runs: Iterable[Run]) -> list[Reading]:
-        """Return the runs that succeeded as they ended, each seed once."""
-        return [
-            self._end(run)
-            for run in _once_a_seed(runs)
-            if run.job.state == State.SUCCEEDED
-        ]
-
-    def at_cost(self, runs: Iterable[Run], budget: float | None) -> list[Reading]:
-        """Return runs at the last epoch that ``budget`` cost units pay for.
-
-        A run that goes on counts as soon as it has spent more.
-        """
-        if budget is None:
-            return []
-        found = []
-        for run in _once_a_seed(runs):
-            steps = self.known.epochs.get(run.pk, ())
-            paid = bisect_right(steps, budget * (1 + 1e-9), key=lambda step: step[1])
-            if paid == len(steps):
-                if run.job.state == State.SUCCEEDED:
-                    found.append(self._end(run))
-            elif paid:
-                found.append(self._reading(run, *steps[paid - 1]))
-        return found
-
-    def _end(self, run: Run) -> Reading:
-        cell = run.architecture.encoding if run.architecture else ""
-        return self._reading(
-            run, run.epoch, run.cost_units, cell, run.inherited_accuracy
-        )
-
-    def _reading(
-        self, run: Run, epoch: int, cost: float, cell: str, inherited: float | None
-    ) -> Reading:
-        share = cost / run.baseline_units if run.baseline_units else None
-        value = self._table(run, cell) if self.loaded else _per_cent(inherited)
-        return Reading(run.seed, epoch, cost, share, value)
-
-    def _table(self, run: Run, cell: str) -> float | None:
-        space = run.architecture.space if run.architecture else ""
-        entry = self.known.entries.get((space, cell))
-        known = entry.get(self.column, "test") if entry else None
-        return known.value if known else None
-
-
-def _per_cent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def _once_a_seed(runs: Iterable[Run]) -> list[Run]:
-    """Keep one run a seed, one that succeeded before others: the same seed again is
-    no other observation."""
-    chosen: dict[int, Run] = {}
-    for run in runs:
-        if run.seed not in chosen or (
-            run.job.state == State.SUCCEEDED
-            and chosen[run.seed].job.state != State.SUCCEEDED
-        ):
-            chosen[run.seed] = run
-    return list(chosen.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from nasweb.comparison import Group, Member, Step
 from nasweb.runs import points as rows
@@ -14,6 +14,20 @@ from searchjobs.engine.contracts import Space
 from searchjobs.engine.diagnostics.tables import SKIP
 from searchjobs.models import DatasetStatistics, EpochRecord, Run
 from searchjobs.states import TERMINAL
+
+
+class _Record(NamedTuple):
+    """What is compared of an epoch's row: six thousand of them make one page."""
+
+    epoch: int
+    cost_units: float
+    seconds_search: float
+    valid_accuracy: float | None
+    inherited_accuracy: float | None
+    eigenvalue: float | None
+    skips: int
+    genotype: str
+    magnitudes: Mapping[str, float]
 
 
 def groups(runs: Sequence[Run], *, together: bool = True) -> list[Group]:
@@ -43,9 +57,13 @@ def groups(runs: Sequence[Run], *, together: bool = True) -> list[Group]:
 def members(runs: Sequence[Run]) -> dict[int, Member]:
     """Read the epochs of all runs in three queries."""
     keys = [run.pk for run in runs]
-    records: dict[int, list[EpochRecord]] = {key: [] for key in keys}
-    for record in EpochRecord.objects.filter(run__in=keys).defer("report", "alpha"):
-        records[record.run_id].append(record)
+    records: dict[int, list[_Record]] = {key: [] for key in keys}
+    for values in (
+        EpochRecord.objects.filter(run__in=keys)
+        .order_by("epoch")
+        .values_list("run_id", *_Record._fields)
+    ):
+        records[values[0]].append(_Record(*values[1:]))
     left: dict[tuple[int, int], dict[str, int]] = {}
     for run_key, epoch, name, size in (
         DatasetStatistics.objects.filter(run__in=keys)
@@ -63,7 +81,6 @@ def members(runs: Sequence[Run]) -> dict[int, Member]:
     found = {}
     for run in runs:
         size = sum((run.plan or {}).get("sizes", {}).values())
-        baseline = rows.baselines(run)
         table = tables[rows.space_name(run)]
         space = benchmark.space_named(rows.space_name(run))
         baseline = rows.baselines(run)
@@ -76,7 +93,7 @@ def members(runs: Sequence[Run]) -> dict[int, Member]:
                 table,
                 baseline(record.epoch),
             )
-            for record in sorted(records[run.pk], key=lambda record: record.epoch)
+            for record in records[run.pk]
         ]
         if run.plan.get("table"):
             steps = [
@@ -107,7 +124,7 @@ def _means_over_repeats(
 
 
 def _step(
-    record: EpochRecord,
+    record: _Record,
     space: Space,
     left: Mapping[str, int],
     size: int,

@@ -29,12 +29,13 @@ def cost_against_result(
     markers: Sequence[Marker],
     pairs: Sequence[tuple[int, int]],
     x_title: str,
-    y_title: str,
+    measure: str,
 ) -> Figure:
     """Return one marker a group at (mean cost, mean result), with the standard
     deviation of the result where there are several runs.
 
-    ``pairs`` holds the arrows as places (from, to).
+    ``pairs`` holds the arrows as places (from, to), ``measure`` says what the result
+    is.
     """
     shown = {
         place: marker
@@ -42,13 +43,16 @@ def cost_against_result(
         if marker.cost.mean is not None and marker.result.mean is not None
     }
     data = [_marker(place, marker) for place, marker in shown.items()]
-    shape = layout(axis(x_title, rangemode="tozero"), axis(y_title, ticksuffix=" %"))
+    shape = layout(axis(x_title, rangemode="tozero"), axis(ticksuffix=" %"))
     shape["annotations"] = [
         _arrow(shown[start], shown[end])
         for start, end in pairs
         if start in shown and end in shown
     ]
-    return figure(data, shape, "" if data else NOTHING)
+    note = f"{measure}; mean of each group, bars: std over its runs"
+    if shape["annotations"]:
+        note += "; arrows: the same search on all samples → on fewer"
+    return figure(data, shape, "" if data else NOTHING, note)
 
 
 def _marker(place: int, marker: Marker) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def test_the_compare_page_has_the_arrow_and_the_controls(
     assert "Controls of BDP" in page
     assert "Controls of All" not in page
     assert "2 control runs are missing" in page
+    assert "Add them" in page
 
 
 def test_two_runs_side_by_side_with_their_seeds_or_alone(

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from nasweb.controls import Claim, claims
@@ -69,7 +71,7 @@ def one(experiment: Experiment) -> Claim:
 
 
 def values(claim: Claim) -> dict[str, list[float | None]]:
-    return {line.title: [r.value for r in line.readings] for line in claim.lines}
+    return {line.title: list(line.values) for line in claim.lines}
 
 
 def test_all_samples_are_read_where_they_had_cost_as_much(make: Make) -> None:
@@ -82,12 +84,13 @@ def test_all_samples_are_read_where_they_had_cost_as_much(make: Make) -> None:
     paid = EpochRecord.objects.filter(run=run, cost_units__lte=budget)
     last = paid.order_by("-epoch").first()
     assert last is not None
-    reading = next(each for each in equal.readings if each.seed == 1)
+    reading = next(each for each in equal.places if each.seed == 1)
     assert (reading.epoch, reading.cost) == (last.epoch, last.cost_units)
     assert 5 < reading.epoch < 10
-    assert reading.value == pytest.approx(100 * (last.inherited_accuracy or 0))
+    assert reading.cell == last.genotype
+    assert equal.values[0] == pytest.approx(100 * (last.inherited_accuracy or 0))
     end = next(line for line in found.lines if "to the end" in line.title)
-    assert {each.epoch for each in end.readings} == {10}
+    assert {each.epoch for each in end.places} == {10}
 
 
 def test_with_a_table_the_values_are_look_ups_of_the_cells(make: Make) -> None:
@@ -96,7 +99,7 @@ def test_with_a_table_the_values_are_look_ups_of_the_cells(make: Make) -> None:
     found = one(claim)
     assert "CIFAR-10 test accuracy of the cell by table" in found.measure
     ours, chances, _, _ = found.lines
-    assert all(each.value and each.value >= 60 for each in ours.readings)
+    assert all(value and value >= 60 for value in ours.values)
     assert chances.against is not None
     assert (chances.against.group.n, chances.against.reference.n) == (2, 2)
     assert (found.missing, found.going) == (0, 0)
@@ -109,7 +112,7 @@ def test_the_same_seed_twice_is_one_observation(make: Make) -> None:
     make(FULL, [1])
     make(FULL, [1, 2])
     end = one(claim).lines[-1]
-    assert [each.seed for each in end.readings] == [1, 2]
+    assert [each.seed for each in end.places] == [1, 2]
     assert end.against is not None
     assert end.against.reference.n == 2
 
@@ -211,6 +214,22 @@ def test_claims_are_read_in_a_fixed_number_of_queries(
     experiments = list(Experiment.objects.filter(pk__in=[each.pk for each in many]))
     with django_assert_max_num_queries(6):
         assert len(claims(experiments)) == 3
+
+
+def test_an_experiment_page_asks_as_much_for_many_runs_as_for_few(
+    make: Make, user: User, client_for: ClientFor
+) -> None:
+    client = client_for(user)
+    asked = []
+    for count, share in ((2, 0.1), (6, 0.2)):
+        claim = make({**BDP, "prune_train": share}, list(range(1, count + 1)))
+        make({**CHANCE, "prune_train": share}, list(range(1, count + 1)))
+        make(FULL, list(range(1, count + 1)))
+        with CaptureQueriesContext(connection) as queries:
+            page = client.get(reverse("experiments:detail", args=[claim.uuid]))
+        assert page.status_code == 200
+        asked.append(len(queries))
+    assert asked[0] == asked[1] <= 24
 
 
 def _card(page: str) -> str:

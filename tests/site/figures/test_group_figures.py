@@ -73,6 +73,7 @@ def test_an_arrow_leads_from_all_samples_to_fewer() -> None:
     (arrow,) = found["layout"]["annotations"]
     assert (arrow["ax"], arrow["ay"], arrow["x"], arrow["y"]) == (10, 54.3, 4, 93.8)
     assert (arrow["axref"], arrow["ayref"]) == ("x", "y")
+    assert "all samples → on fewer" in found["note"]
     plain, deviating = found["data"]
     assert "error_y" not in plain
     assert deviating["error_y"]["array"] == [0.4]
