@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from searchjobs.engine.contracts import selections
 from searchjobs.engine.controls import controls
 from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.subset import NAME, make_subset
+from searchjobs.engine.subset_spec import validate_subset
 
 
 def spec(**selection: Any) -> SearchSpec:
@@ -57,3 +60,19 @@ def test_the_control_of_a_selection_plans_the_same_sizes(part: Any) -> None:
         options, claim, sizes
     )
     assert control.control(chance) is None
+
+
+def test_a_stored_subset_has_the_control_of_what_made_it(tmp_path: Path) -> None:
+    made = validate_subset(
+        {
+            "dataset": {"name": "digits"},
+            "selection": {"name": "class-outlier", "keep_train": 0.3},
+        }
+    )
+    list(make_subset(made, tmp_path))
+    found = controls(spec(name="subset", subset=str(tmp_path / NAME)))
+    assert found["random"].selection == selections.get("random").Options(
+        keep_train=0.3, class_rule=made.selection.class_rule
+    )
+    nowhere = spec(name="subset", subset=str(tmp_path / "gone.npz"))
+    assert set(controls(nowhere)) == {"all"}

@@ -69,6 +69,17 @@ class StoredSubset(Selection):
         return {n: [size] * (spec.training.epochs + 1) for n, size in left.items()}
 
     @classmethod
+    def control(cls, options: AnyOptions) -> AnyOptions | None:
+        """Return that of the reduction that has made the subset; None if nobody can
+        read what it was."""
+        assert isinstance(options, SubsetOptions)
+        try:
+            own = _read(options).spec.selection
+        except (OSError, ValueError):
+            return None
+        return selections.get(own.name).control(own)
+
+    @classmethod
     def problems(
         cls, options: AnyOptions, spec: SearchSpec, sizes: dict[SetName, int]
     ) -> list[Problem]:
