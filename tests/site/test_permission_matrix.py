@@ -276,7 +276,8 @@ def subset_of(run: Run) -> Subset:
         "seed": 1,
     }
     job = job_of(run, Job.Kind.SUBSET)
-    return Subset.objects.get_or_create(job=job, defaults={"spec": spec})[0]
+    given = {"spec": spec, "name": "Made"}
+    return Subset.objects.get_or_create(job=job, defaults=given)[0]
 
 
 def evaluation_of(run: Run) -> Evaluation:
