@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,6 +42,8 @@ class Fit:
         loss: returns the mean loss of a step, given the 1-based epoch and the places
             int64 (B,) of its samples in the pool, on the device.
         rate: learning rate of a 1-based epoch; None leaves it alone.
+        expect: told before each epoch of the places of all its steps, for images that
+            are read ahead.
         phase: what it is, for people who wait for it.
     """
 
@@ -53,6 +55,7 @@ class Fit:
     batch_size: int
     loss: Callable[[int, Tensor], Tensor]
     rate: Callable[[int], float] | None = None
+    expect: Callable[[Sequence[Tensor]], None] | None = None
     phase: str = "scoring"
 
 
@@ -79,6 +82,8 @@ def fit(work: Fit, state: dict[str, Any] | None = None) -> Fitting:
             work.optimiser.param_groups[0]["lr"] = work.rate(epoch)
         order = torch.randperm(len(work.pool.ids), generator=stream)
         parts = batches(order.to(work.pool.device), work.batch_size)
+        if work.expect is not None:
+            work.expect(parts)
         work.network.train()
         total = torch.zeros((), dtype=torch.float64, device=work.pool.device)
         told = begun = time.perf_counter()

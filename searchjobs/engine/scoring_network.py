@@ -7,7 +7,7 @@ images of any size from 8x8 on, trained by SGD with a cosine schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -100,8 +100,14 @@ class ScoringNetwork:
         pool, options = self.pool, self.options
         noise = pool.streams.on_device(f"{self._purpose}/augmentation")
 
-        def loss(epoch: int, places: Tensor) -> Tensor:
-            batch = pool.data.batch(pool.ids[places], pool.augmentation, noise)
+        coming: list[Tensor] = []  # ids of the steps that an epoch has left, reversed
+
+        def expect(parts: Sequence[Tensor]) -> None:
+            coming[:] = [pool.ids[places] for places in reversed(parts)]
+            pool.data.expect("scoring", coming[::-1])
+
+        def loss(epoch: int, _: Tensor) -> Tensor:
+            batch = pool.data.batch(coming.pop(), pool.augmentation, noise)
             logits = self._forward(batch.images)
             if observe is not None:
                 observe(epoch, batch.ids, logits.detach(), batch.labels)
@@ -122,6 +128,7 @@ class ScoringNetwork:
             epochs=options.epochs,
             batch_size=options.batch_size,
             loss=loss,
+            expect=expect,
             rate=lambda epoch: cosine(epoch, options.epochs, options.learning_rate, 0),
         )
         yield from fit(work, state)
@@ -132,6 +139,7 @@ class ScoringNetwork:
         they are, running statistics of batch norm."""
         self.network.eval()
         parts = self.pool.ids.split(SCORING_BATCH)
+        self.pool.data.expect("scoring", parts)
         return torch.cat(
             [self._forward(self.pool.data.batch(ids).images) for ids in parts]
         )

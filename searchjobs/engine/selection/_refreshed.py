@@ -99,8 +99,10 @@ def supernet_logits(
     ]
     told = begun = time.perf_counter()
     samples = 0
+    own = range(parallel.rank, len(parts), parallel.size)
+    search.data.expect("choosing", [parts[number] for number in own])
     with batch_statistics(search.supernet):
-        for number in range(parallel.rank, len(parts), parallel.size):
+        for number in own:
             weights, active = mixtures[number]
             with torch.no_grad():
                 images = search.data.batch(parts[number]).images

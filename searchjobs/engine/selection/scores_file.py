@@ -115,7 +115,7 @@ def _read(file: _File) -> tuple[np.ndarray, np.ndarray]:
     readers = {".npz": _from_npz, ".npy": _from_npy, ".csv": _from_csv}
     try:
         ids, scores = readers[path.suffix.lower()](path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         if isinstance(error, ScoresFileError):
             raise
         raise ScoresFileError(
