@@ -140,6 +140,15 @@ def table_loaded(space: str) -> bool:
     return any(optimum(space, protocol) for protocol in PROTOCOLS)
 
 
+def why_no_table(space: str) -> str:
+    """Return why nothing of a space can ever be looked up and what to do instead, one
+    sentence; empty where a table may be imported."""
+    why = next((part.why_no_table for part in spaces.all() if part.name == space), "")
+    if not why:
+        return ""
+    return f"These cells are in no table, for {why}: train them from scratch."
+
+
 def forget_table(space: str) -> None:
     """Make the next look-up read the table anew; called after an import."""
     cache.delete_many([_cache_key(space, protocol) for protocol in PROTOCOLS])

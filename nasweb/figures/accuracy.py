@@ -94,12 +94,13 @@ def table_accuracy(
     optimum: Mapping[str, float],
     *,
     loaded: bool,
+    why_not: str = "",
     waiting: str,
 ) -> Figure:
     """Return test accuracy by table of each epoch's genotype, three data sets.
 
     ``optimum`` is the best test accuracy of the table per data set; each is a thin
-    dotted line above its curve.
+    dotted line above its curve.  ``why_not`` says why there can be no table.
     """
     lines = []
     for name, label in DATASETS.items():
@@ -129,7 +130,7 @@ def table_accuracy(
                     "<extra></extra>",
                 }
             )
-    missing = (
+    missing = why_not or (
         "No benchmark table is imported, so nothing is known of trained accuracy. "
         "An admin imports one with: manage.py import_nasbench201 PATH"
     )

@@ -59,6 +59,7 @@ def index(request: HttpRequest) -> HttpResponse:
                 if (made := _TABLES[name](request, groups, measure)) and made.rows
             ],
             "loaded": loaded,
+            "why_no_table": benchmark.why_no_table(space.name),
             "measure": measure,
             "forms": tables.FORMS,
             "query": request.GET.urlencode(safe=","),

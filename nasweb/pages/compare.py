@@ -165,6 +165,7 @@ def _comparison(
         "differences": differences([group.spec for group in groups]),
         "columns": benchmark.DATASETS if loaded else {},
         "loaded": loaded,
+        "why_no_table": benchmark.why_no_table(space.name),
         "measure_label": measure.words,
         "forms": tables.FORMS,
         "table_query": _without(request, "format", "x"),

@@ -143,6 +143,7 @@ def _runs_context(experiment: Experiment) -> dict[str, Any]:
         ),
         "datasets": benchmark.DATASETS.values(),
         "table_loaded": benchmark.table_loaded(space),
+        "why_no_table": benchmark.why_no_table(space),
         "live": any(not row.over for row in rows),
         "held": any(row.state in HELD for row in rows),
         "compare": ",".join(str(row.run.uuid) for row in rows),

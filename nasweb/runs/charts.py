@@ -45,7 +45,12 @@ def charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure]:
             waiting=wait,
         ),
         "table": accuracy.table_accuracy(
-            points, epochs, setting.optimum, loaded=setting.table_loaded, waiting=wait
+            points,
+            epochs,
+            setting.optimum,
+            loaded=setting.table_loaded,
+            why_not=setting.why_no_table,
+            waiting=wait,
         ),
         "losses": accuracy.losses(points, epochs, paths=setting.paths, waiting=wait),
         "remaining": samples.remaining(points, epochs, setting.plan, waiting=wait),
@@ -123,6 +128,7 @@ def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
         dataset=setting.dataset,
         dataset_label=benchmark.DATASETS[setting.dataset],
         table_loaded=setting.table_loaded,
+        why_no_table=setting.why_no_table,
         optimum=setting.optimum.get(setting.dataset),
         eigenvalues=[
             value for value in newest[: 2 * EIGENVALUE_WINDOW] if value is not None

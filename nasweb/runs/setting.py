@@ -25,6 +25,7 @@ class Setting:
             is that of the mixture.
         dataset: the table's data set to compare with: the one that is searched on
             if the table has it, else CIFAR-10.
+        why_no_table: why there can be no table of this space; empty: there may be one.
         optimum: best test accuracy of the table per data set; empty without one.
     """
 
@@ -40,6 +41,7 @@ class Setting:
     eigenvalue_every: int
     dataset: str
     table_loaded: bool
+    why_no_table: str
     optimum: Mapping[str, float]
     waiting: str
 
@@ -68,6 +70,7 @@ def setting_of(run: Run) -> Setting:
         eigenvalue_every=(spec.get("diagnostics") or {}).get("eigenvalue_every", 0),
         dataset=searched if searched in benchmark.DATASETS else "cifar10",
         table_loaded=bool(best),
+        why_no_table=benchmark.why_no_table(space.name),
         optimum={
             name: each.value for (name, split), each in best.items() if split == "test"
         },

@@ -30,6 +30,7 @@ def tiles(
     dataset: str,
     dataset_label: str,
     table_loaded: bool,
+    why_no_table: str = "",
     optimum: float | None,
     eigenvalues: Sequence[float],
     eigenvalue_every: int,
@@ -38,13 +39,16 @@ def tiles(
 ) -> list[Tile]:
     """Return the tiles for the newest epoch; ``point`` is None before the first.
 
-    ``dataset`` is the key of the table's column, ``optimum``
-    its best test accuracy, ``eigenvalues`` the last measurements, oldest first.
+    ``dataset`` is the key of the table's column, ``optimum`` its best test accuracy,
+    ``why_no_table`` why there can be none, ``eigenvalues`` the last measurements,
+    oldest first.
     ``result`` holds the architecture that an ended run gave, where it is not the
     genotype of the last epoch.  ``ended`` holds what a run has cost that has ended, its
     derivation included: cost units, and their share of the whole search's.
     """
-    genotype = _genotype(result or point, dataset, dataset_label, table_loaded, optimum)
+    genotype = _genotype(
+        result or point, dataset, dataset_label, table_loaded, why_no_table, optimum
+    )
     if result is not None:
         genotype["label"] = genotype["label"].replace("Genotype now", "Result")
         genotype["note"] += f" · taken at epoch {result['epoch']}"
@@ -76,6 +80,7 @@ def _genotype(
     dataset: str,
     dataset_label: str,
     table_loaded: bool,
+    why_no_table: str,
     optimum: float | None,
 ) -> Tile:
     values = ((point or {}).get("table") or {}).get(dataset)
@@ -92,6 +97,8 @@ def _genotype(
     inherited = (point or {}).get("inherited_accuracy")
     if table_loaded:
         note = "on V, weights of the supernet · this cell is not in the table"
+    elif why_no_table:
+        note = "on V, weights of the supernet · in no table: train it from scratch"
     else:
         note = (
             "on V, weights of the supernet · no table yet: "

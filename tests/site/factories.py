@@ -57,7 +57,7 @@ def make_run(
     spec = spec or digits_spec()
     planned = plan(spec)
     content = spec.model_dump(mode="json")
-    rows = list(benchmark.space_named("nas-bench-201").tables["cell"])
+    rows = list(benchmark.space_named(spec.space.name).tables["cell"])
     experiment = experiment or Experiment.objects.create(
         team=team,
         name=name,
@@ -100,8 +100,8 @@ def add_epoch(run: Run) -> EpochRecord:
     """Add the next epoch of a run, with a pruning event where one is due: all of it
     at one moment, as the recorder does."""
     epoch = run.epoch + 1
-    space = benchmark.space_named("nas-bench-201")
-    strengths = _strengths(run.seed, epoch)
+    space = benchmark.space_named(run.job.spec["space"]["name"])
+    strengths = _strengths(run.seed, epoch, len(space.tables["cell"]))
     names = [OPERATIONS[row.index(max(row))] for row in strengths]
     without = [OPERATIONS[1 + row[1:].index(max(row[1:]))] for row in strengths]
     genotype = space.encode({"cell": names})
@@ -115,7 +115,7 @@ def add_epoch(run: Run) -> EpochRecord:
     run.train_accuracy, run.valid_accuracy = accuracy + 0.02, accuracy
     run.inherited_accuracy = 0.8 * accuracy
     run.skips = names.count("skip_connect")
-    run.architecture = benchmark.resolve_one("nas-bench-201", genotype)
+    run.architecture = benchmark.resolve_one(space.name, genotype)
     run.save()
     measured = epoch % WINDOW == 0
     record = EpochRecord.objects.create(
@@ -166,11 +166,11 @@ def import_table(values: dict[str, float]) -> None:
     benchmark.forget_table("nas-bench-201")
 
 
-def _strengths(seed: int, epoch: int) -> list[list[float]]:
+def _strengths(seed: int, epoch: int, edges: int) -> list[list[float]]:
     """Softmax of logits that drift, one direction an edge."""
     draw = random.Random(seed)
     rows = []
-    for _ in range(6):
+    for _ in range(edges):
         pull = [draw.gauss(0, 1) for _ in OPERATIONS]
         pull[0] -= 1.5
         weights = [math.exp(each * epoch / 18) for each in pull]
