@@ -1,6 +1,6 @@
 """Time proxies of all 50,000 training images of CIFAR-10, each in a process of its own.
 
-    python tests/benchmarks/proxies.py [--methods random autoencoder ...] [--threads 2]
+    python tests/benchmarks/proxies.py [--methods random ...] [--threads N] [--epochs E]
 
 Wants cifar10_jpeg.npz in the folder that NASWEB_SHARED_DATA names or in
 ../shared/data.  Every method runs as a job does: ``python -m searchjobs.engine proxy``.
@@ -31,6 +31,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from searchjobs.engine.contracts import selections
 from searchjobs.engine.selection.class_limit import balance
 from searchjobs.engine.selection.reducing import choose_kept
 from searchjobs.engine.subset import NAME, read_subset
@@ -58,12 +59,14 @@ def write_images(path: Path) -> None:
     np.savez(path, images=images, labels=labels, classes=stored["classes"])
 
 
-def run(images: Path, name: str, threads: int, folder: Path) -> dict[str, Any]:
+def run(
+    images: Path, selection: dict[str, Any], threads: int, folder: Path
+) -> dict[str, Any]:
     """Score and choose by one method; return its last event, with ``cpu`` seconds."""
-    busy = children_seconds()
+    busy, name = children_seconds(), selection["name"]
     spec = {
         "dataset": {"name": "npz", "path": str(images)},
-        "selection": {"name": name, "keep_train": 0.5},
+        "selection": {"keep_train": 0.5, **selection},
         "whole": True,
         "compute": {"device": "cpu", "threads": threads},
     }
@@ -109,6 +112,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--methods", nargs="+", default=METHODS, metavar="NAME")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--epochs", type=int, help="of a method that trains; without it, its own"
+    )
     options = parser.parse_args()
     shares = " | ".join(f"r = {share}" for share in SHARES)
     with tempfile.TemporaryDirectory() as place:
@@ -122,7 +128,11 @@ def main() -> None:
         )
         print("| --- " * (5 + len(SHARES)) + "|")
         for name in options.methods:
-            made = run(images, name, options.threads, folder)
+            selection: dict[str, Any] = {"name": name}
+            fields = selections.get(name).Options.model_fields
+            if options.epochs and "epochs" in fields:
+                selection["epochs"] = options.epochs
+            made = run(images, selection, options.threads, folder)
             cells = " | ".join(choices(folder / name / NAME, labels))
             memory = f"{made['peak_memory'] / 2**20:,.0f} MiB"
             print(

@@ -1,6 +1,6 @@
 """The proxy data of Na et al.: drawn by the histogram of what a network is sure of.
 
-Na et al., "Accelerating Neural Architecture Search via Proxy Data", IJCAI 2021, 3.2.
+Na et al., "Accelerating Neural Architecture Search via Proxy Data", IJCAI 2021.
 """
 
 from __future__ import annotations
