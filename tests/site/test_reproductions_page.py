@@ -14,7 +14,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from nasweb.reproductions.values import fill
 from searchjobs import reproduce
@@ -22,7 +21,6 @@ from searchjobs.engine.recipes import all_recipes
 from searchjobs.engine.tables import all_tables
 from searchjobs.models import (
     Dataset,
-    Evaluation,
     Experiment,
     Job,
     Queue,
@@ -245,75 +243,6 @@ def test_a_search_on_the_table_tells_its_repeats_at_every_scale(
     assert (value.ours.n, value.ours.mean, value.ours.deviation) == (500, 93.74, 0.36)
     assert (value.deviation, value.within) == (0.04, True)
     assert line.cost.n == 0, "nothing was trained"
-
-
-def trained(
-    run: Run, channels: int, accuracy: float, *, seed: int = 777, epochs: int = 200
-) -> None:
-    """Store a training of a run's cell, as a training job leaves it."""
-    run.refresh_from_db()
-    job = Job.objects.create(
-        kind=Job.Kind.TRAINING,
-        team=run.experiment.team,
-        author=run.experiment.author,
-        queue=run.job.queue,
-        spec={},
-        state=State.SUCCEEDED,
-        queued=timezone.now(),
-    )
-    Evaluation.objects.create(
-        job=job,
-        architecture=run.architecture,
-        run=run,
-        spec={},
-        fingerprint="f",
-        seed=seed,
-        dataset="cifar100",
-        channels=channels,
-        cells=5,
-        epochs=epochs,
-        epoch=epochs,
-        split="test",
-        accuracy=accuracy,
-    )
-
-
-def test_trained_cells_are_read_apart_from_the_table(
-    launched: Callable[[str], Any], user: User, team: Team, client_for: ClientFor
-) -> None:
-    name = "less-is-more-1"
-    runs = launched(name)[f"{name}-darts-v1-rs-75"]
-    page = text_of(client_for(user).get(address(name)))
-    assert "none of ours is trained yet" in page
-    end(runs[0], CONVOLUTIONS)
-    end(runs[1], POOLS)
-    for seed, accuracy in ((777, 60.0), (888, 62.0)):
-        trained(runs[0], 16, accuracy, seed=seed)
-    trained(runs[1], 16, 41.0)
-    trained(runs[1], 16, 99.0, epochs=10)  # another protocol is never averaged in
-    narrow, wide, _, aside = line_of(team, name, "RS, r = .75").values
-    assert (narrow.ours.n, narrow.ours.mean, narrow.trainings) == (2, 51.0, 3)
-    assert narrow.deviation == pytest.approx(11.0)
-    assert wide.ours.n == 0, "no look-up stands in for a training"
-    assert aside.ours.mean == pytest.approx(85.0), "it has a column of its own"
-    assert aside.deviation is None
-    words = text_of(client_for(user).get(address(name)))
-    assert (
-        "cells trained from scratch (CIFAR-100, test set, 200 epochs, N = 5)" in words
-    )
-    assert "3 trainings" in words
-
-
-def test_cells_that_another_team_trained_are_not_read(
-    launched: Callable[[str], Any], team: Team, other_team_user: User
-) -> None:
-    name = "less-is-more-1"
-    run = launched(name)[f"{name}-darts-v1-rs-75"][0]
-    end(run, CONVOLUTIONS)
-    trained(run, 16, 60.0)
-    others = Team.objects.exclude(pk=team.pk).get()
-    Job.objects.filter(kind=Job.Kind.TRAINING).update(team=others)
-    assert line_of(team, name, "RS, r = .75").values[0].ours.n == 0
 
 
 def test_a_row_that_cannot_run_says_why_and_has_its_printed_values(
