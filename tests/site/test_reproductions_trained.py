@@ -1,5 +1,6 @@
 """Tables whose values are trained cells: ours are trainings, never look-ups."""
 
+# ruff: noqa: F811 - the fixtures of the neighbour file are used by their names
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -31,6 +32,7 @@ def trained(
 ) -> None:
     """Store a training of a run's cell, as a training job leaves it."""
     run.refresh_from_db()
+    assert run.architecture is not None
     job = Job.objects.create(
         kind=Job.Kind.TRAINING,
         team=run.experiment.team,
