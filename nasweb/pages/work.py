@@ -49,7 +49,9 @@ def act(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
     else:
         messages.success(request, done)
     address, relation = PAGES[Job.Kind(job.kind)]
-    return redirect(address, getattr(job, relation).uuid)
+    made = getattr(job, relation, None)
+    # A check of a data set has none any more once another check has begun.
+    return redirect(address, made.uuid) if made is not None else redirect("home")
 
 
 urlpatterns = [path("<uuid:uuid>/<slug:verb>/", act, name="act")]

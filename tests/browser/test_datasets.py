@@ -52,6 +52,8 @@ def test_uploaded_images_are_checked_shown_and_searched_on(
     expect(page.get_by_role("heading", name="Samples")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("succeeded")).to_be_visible()
     expect(page.locator(".shot-image")).to_have_count(12 + 11 + 8)
+    drawn = "each => getComputedStyle(each).backgroundImage"
+    assert "samples.png" in page.locator(".shot-image").first.evaluate(drawn)
     expect(page.get_by_text("It is damaged or cut off.")).to_be_visible()
     expect(page.get_by_text("It lies in no class folder.")).to_be_visible()
     expect(page.locator("[data-chart=classes] .bars path")).to_have_count(3)

@@ -8,27 +8,21 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import pytest
 from django.contrib.auth.models import User
-from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
-from PIL import Image
 
 from searchjobs import uploads
-from searchjobs.artefacts import storage
 from searchjobs.datasets import register
-from searchjobs.engine.check import NAME
 from searchjobs.models import Dataset, Job, Queue, Team
 from searchjobs.states import State
 from tests.jobs.zips import pets, picture, zipped
 from tests.site.factories import digits_spec, make_run
+from tests.site.made_datasets import checked, page_of, text
 
 pytestmark = pytest.mark.django_db
 ClientFor = Callable[[User], Client]
@@ -49,69 +43,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def checked(
-    user: User,
-    team: Team,
-    queue: Queue,
-    *,
-    classes: int = 3,
-    name: str = "Pets",
-    side: int = 8,
-    **columns: Any,
-) -> Dataset:
-    """Make a data set whose check has ended and left samples."""
-    job = Job.objects.create(
-        kind=Job.Kind.CHECK,
-        team=team,
-        author=user,
-        spec={},
-        state=State.SUCCEEDED,
-        queue=queue,
-        fence=1,
-        queued=timezone.now(),
-    )
-    given: dict[str, Any] = {
-        "source": {"name": "npz", "path": "/data/pets.npz"},
-        "classes": [f"class {number}" for number in range(classes)],
-        "class_counts": [100 + number for number in range(classes)],
-        "image_size": side,
-        "mean": [0.4, 0.5, 0.6],
-        "std": [0.2, 0.25, 0.3],
-        "fingerprint": "0123456789abcdef",
-        "checked": timezone.now(),
-    }
-    dataset = Dataset.objects.create(
-        team=team, name=name, author=user, check_job=job, **{**given, **columns}
-    )
-    labels = np.repeat(np.arange(classes), 24)
-    pixels = np.zeros((len(labels), 3, side, side), dtype=np.uint8)
-    pixels[:, 0] = labels[:, None, None]
-    pixels[:, 1] = (np.arange(len(labels)) % 24)[:, None, None]
-    buffer = io.BytesIO()
-    np.savez(buffer, pixels=pixels, labels=labels, ids=np.arange(len(labels)))
-    path = storage().save(f"{job.uuid}/1/{NAME}", ContentFile(buffer.getvalue()))
-    job.artefacts.create(name=NAME, fence=1, path=path, size=buffer.tell())
-    return dataset
-
-
-def text(answer: HttpResponse) -> str:
-    return answer.content.decode()
-
-
 def queries(client: Client, address: str) -> int:
     with CaptureQueriesContext(
         connection,
     ) as captured:
         assert client.get(address).status_code == 200
     return len(captured)
-
-
-def page_of(dataset: Dataset, verb: str = "detail") -> str:
-    return reverse(f"datasets:{verb}", args=[dataset.uuid])
-
-
-def sheet(client: Client, dataset: Dataset, **query: Any) -> Any:
-    return client.get(page_of(dataset, "sheet"), query)
 
 
 # The list -------------------------------------------------------------------------
@@ -354,7 +291,7 @@ def test_another_team_finds_nothing_of_it(
     assert {
         stranger.get(page_of(dataset)).status_code,
         stranger.get(page_of(dataset, "status")).status_code,
-        sheet(stranger, dataset, page=1).status_code,
+        stranger.get(page_of(dataset, "sheet")).status_code,
         stranger.post(page_of(dataset, "check")).status_code,
         stranger.post(page_of(dataset, "edit"), {"name": "Mine"}).status_code,
         stranger.post(page_of(dataset, "remove")).status_code,
@@ -413,6 +350,20 @@ def test_checking_again_queues_a_job_and_says_so(
     assert client.get(page_of(dataset, "status")).headers["HX-Refresh"] == "true"
 
 
+def test_a_verb_on_a_check_of_the_past_leads_home(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    dataset = checked(user, team, cpu_queue)
+    client = client_for(user)
+    assert dataset.check_job is not None
+    former = reverse("work:act", args=[dataset.check_job.uuid, "cancel"])
+    assert client.post(former).headers["Location"] == page_of(dataset)
+
+    client.post(page_of(dataset, "check"))
+
+    assert client.post(former).headers["Location"] == "/"
+
+
 def test_a_launch_starts_from_it(
     user: User, team: Team, cpu_queue: Queue, folder: Path, client_for: ClientFor
 ) -> None:
@@ -423,78 +374,6 @@ def test_a_launch_starts_from_it(
 
     assert f'value="{folder}"' in shown
     assert 'name="dataset.image_size" value="8"' in shown
-
-
-# Samples --------------------------------------------------------------------------
-
-
-def test_a_sheet_holds_the_images_of_its_page(
-    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
-) -> None:
-    dataset = checked(user, team, cpu_queue, classes=12)
-    client = client_for(user)
-
-    second = Image.open(io.BytesIO(sheet(client, dataset, page=2).content))
-
-    assert second.size == (12 * 10, 2 * 10)
-    pixels = np.array(second)[4::10, 4::10]
-    assert pixels[:, :, 0].tolist() == [[10] * 12, [11] * 12]
-    assert pixels[:, :, 1].tolist() == [list(range(12))] * 2
-
-
-def test_the_sheet_of_a_class_holds_all_its_samples(
-    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
-) -> None:
-    dataset = checked(user, team, cpu_queue)
-
-    answer = sheet(client_for(user), dataset, **{"class": 1})
-
-    pixels = np.array(Image.open(io.BytesIO(answer.content)))[4::10, 4::10]
-    assert pixels[:, :, 1].flatten().tolist() == list(range(24))
-    assert set(pixels[:, :, 0].flatten().tolist()) == {1}
-
-
-def test_a_sheet_is_kept_by_the_browser_and_nobody_between(
-    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
-) -> None:
-    dataset = checked(user, team, cpu_queue)
-    client = client_for(user)
-
-    first = sheet(client, dataset, page=1)
-    again = client.get(
-        page_of(dataset, "sheet"), {"page": 1}, headers={"If-None-Match": first["ETag"]}
-    )
-
-    assert first["Cache-Control"] == "private, max-age=31536000, immutable"
-    assert again.status_code == 304
-    assert again.content == b""
-
-
-@pytest.mark.parametrize("query", [{"page": "99"}, {"page": "x" * 50}, {"page": "0"}])
-def test_a_page_that_is_not_there_is_no_fault(
-    user: User,
-    team: Team,
-    cpu_queue: Queue,
-    client_for: ClientFor,
-    query: dict[str, str],
-) -> None:
-    dataset = checked(user, team, cpu_queue)
-    client = client_for(user)
-
-    assert client.get(page_of(dataset), query).status_code == 200
-    assert sheet(client, dataset, **query).status_code in {200, 404}
-
-
-def test_samples_that_are_gone_are_told(
-    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
-) -> None:
-    dataset = checked(user, team, cpu_queue)
-    assert dataset.check_job is not None
-    storage().delete(dataset.check_job.artefacts.get().path)
-    client = client_for(user)
-
-    assert 'role="status"' in text(client.get(page_of(dataset)))
-    assert sheet(client, dataset, page=1).status_code == 503
 
 
 def test_a_data_set_that_is_not_there_is_404(user: User, client_for: ClientFor) -> None:

@@ -200,7 +200,7 @@ LINES = {
     "metrics": Line("get", DENIED, DENIED, DENIED, DENIED, DENIED, OK),
 }
 #: Tested with their own means: a stream does not end, and a sheet needs images
-#: (tests/site/explorer/test_sheet.py, tests/site/test_datasets_pages.py).
+#: (tests/site/explorer/test_sheet.py, tests/site/test_dataset_samples.py).
 ELSEWHERE = {"live:run", "runs:data-sheet", "datasets:sheet"}
 
 ROLES = ("anonymous", "viewer", "member", "author", "maintainer", "stranger", "admin")
