@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nasweb.statistics import entropy
 
-from .theme import INK, MUTED, SURFACE, Figure, axis, figure, layout, operation_style
+from .theme import (
+    INK,
+    MUTED,
+    SURFACE,
+    Figure,
+    OperationStyle,
+    axis,
+    figure,
+    layout,
+    operation_style,
+)
 
 Shares = Sequence[tuple[str, int, Mapping[str, Sequence[float]]]]
 """Label, n, and per edge the share (0 to 1) of each operation."""
 
 NOTHING = "None of these runs has a cell yet."
 _ROW, _TITLE, _EDGE, _LEGEND = 108, 24, 18, 96
-"""Heights in px: of a row of pies, of its title, of a bar, of what stands around."""
+"""Heights in px: of a line of pies, a group's title, a bar, and what stands around."""
+_NAMES = 44
+"""Of the legend above the pies, on a narrow screen too."""
 _PIE_SHARE = 0.86
+_PIES_A_LINE = 6
 _LAST_BAR = 100
 _ENTROPY_AT = 104
 
 
 def pies(shares: Shares, operations: Sequence[str]) -> Figure:
-    """Return P(operation | edge) as a row of pies a group (Moser et al., Less is More,
-    Fig. 5); edges stand in the order of the cell, operations have their fixed
-    colours."""
+    """Return P(operation | edge) as a pie an edge (Moser et al., Less is More, Fig. 5),
+    a group below the other; edges stand in the order of the cell, ten of them in two
+    lines; operations have their fixed colours."""
     rows = [each for each in shares if each[2]]
     if not rows:
         return figure([], layout(axis(), axis()), NOTHING)
     styles = [operation_style(name, at) for at, name in enumerate(operations)]
-    height = (_ROW + _TITLE) * len(rows)
+    lines = [math.ceil(len(edges) / _PIES_A_LINE) for _, _, edges in rows]
+    height = sum(_TITLE + _ROW * count for count in lines)
+    line_height = _ROW / height
     data: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
-    for at, (label, n, edges) in enumerate(rows):
-        top = 1 - at / len(rows)
-        below = top - 1 / len(rows)
+    top = 1.0
+    for (label, n, edges), count in zip(rows, lines, strict=True):
         notes.append(_words(f"{label} (n = {n})", 0, top, "left", INK, 12, "top"))
+        across = math.ceil(len(edges) / count)
+        first = top - _TITLE / height
         for place, (edge, values) in enumerate(edges.items()):
-            left, right = place / len(edges), (place + 1) / len(edges)
-            edge_height = (top - below) * _ROW / (_ROW + _TITLE)
+            line, column = divmod(place, across)
+            left, right = column / across, (column + 1) / across
+            below = first - (line + 1) * line_height
             data.append(
                 {
                     "type": "pie",
@@ -49,7 +67,7 @@ def pies(shares: Shares, operations: Sequence[str]) -> Figure:
                     },
                     "domain": {
                         "x": [left, left + (right - left) * _PIE_SHARE],
-                        "y": [below + edge_height * 0.2, below + edge_height],
+                        "y": [below + line_height * 0.2, below + line_height],
                     },
                     "sort": False,
                     "direction": "clockwise",
@@ -62,13 +80,27 @@ def pies(shares: Shares, operations: Sequence[str]) -> Figure:
             middle = left + (right - left) * _PIE_SHARE / 2
             notes.append(
                 _words(
-                    edge, middle, below + edge_height * 0.16, "center", MUTED, 11, "top"
+                    edge, middle, below + line_height * 0.16, "center", MUTED, 11, "top"
                 )
             )
+        top = first - count * line_height
     shape = layout(axis(visible=False), axis(visible=False))
-    shape |= {"height": height, "annotations": notes, "showlegend": False}
-    shape["margin"] = {"l": 4, "r": 4, "t": 4, "b": 4}
-    return figure(data, shape)
+    shape |= {"height": height + _NAMES, "annotations": notes}
+    shape["margin"] = {"l": 4, "r": 4, "t": _NAMES, "b": 4}
+    return figure([*data, *map(_named, styles)], shape)
+
+
+def _named(style: OperationStyle) -> dict[str, Any]:
+    """Return an entry of the legend: a trace without a point."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": style.label,
+        "x": [None],
+        "y": [None],
+        "marker": {"color": style.colour, "symbol": "square", "size": 10},
+        "hoverinfo": "skip",
+    }
 
 
 def _words(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from nasweb.comparison import Group, Member, Spread, Step
@@ -21,10 +23,15 @@ SHARES = [
 
 def test_each_edge_of_each_group_is_a_pie_in_the_colours_of_the_site() -> None:
     figure = pies(SHARES, NAMES)
-    assert len(figure["data"]) == 4
-    first = figure["data"][0]
+    *drawn, _, _, _ = figure["data"]
+    assert [each["type"] for each in drawn] == ["pie"] * 4
+    first = drawn[0]
     assert first["values"] == [0, 100, 0]
-    assert first["marker"]["colors"] == [operation_style(n).colour for n in NAMES]
+    styles = [operation_style(name) for name in NAMES]
+    assert first["marker"]["colors"] == [style.colour for style in styles]
+    # the names stand beside their colours, not on hover alone
+    legend = [(each["name"], each["marker"]["color"]) for each in figure["data"][4:]]
+    assert legend == [(style.label, style.colour) for style in styles]
     assert "of n = 2 take" in first["hovertemplate"]
     words = [note["text"] for note in figure["layout"]["annotations"]]
     assert words.count("1←0") == 2
@@ -33,12 +40,30 @@ def test_each_edge_of_each_group_is_a_pie_in_the_colours_of_the_site() -> None:
 
 
 def test_pies_of_a_row_stand_apart_and_inside_the_figure() -> None:
-    domains = [pie["domain"] for pie in pies(SHARES, NAMES)["data"]]
+    domains = [pie["domain"] for pie in pies(SHARES, NAMES)["data"][:4]]
     for one, other in zip(domains[::2], domains[1::2], strict=True):
         assert one["x"][1] < other["x"][0]
         assert one["y"] == other["y"]
     assert domains[0]["y"][0] > domains[2]["y"][1]
     assert all(0 <= end <= 1 for d in domains for ends in d.values() for end in ends)
+
+
+def test_ten_edges_are_two_lines_of_five_pies_below_the_title_of_their_group() -> None:
+    ten = {f"edge {place}": [0.0, 1.0, 0.0] for place in range(10)}
+    figure = pies([("Five nodes", 1, ten), *SHARES], NAMES)
+    domains = [each["domain"] for each in figure["data"] if each["type"] == "pie"]
+    upper, lower, others = domains[:5], domains[5:10], domains[10:]
+    for line in (upper, lower):
+        assert len({tuple(domain["y"]) for domain in line}) == 1
+        for one, other in itertools.pairwise(line):
+            assert one["x"][1] < other["x"][0]
+    for above, below in ((upper, lower), (lower, others)):
+        assert above[0]["y"][0] > below[0]["y"][1]
+    titles = [note["y"] for note in figure["layout"]["annotations"] if not note["x"]]
+    assert titles[0] == 1 > upper[0]["y"][1]
+    assert lower[0]["y"][0] > titles[1] > others[0]["y"][1]
+    alone = pies(SHARES, NAMES)["layout"]["height"]
+    assert figure["layout"]["height"] == alone + 24 + 2 * 108
 
 
 def test_bars_tell_the_entropy_of_each_edge_in_bits() -> None:
