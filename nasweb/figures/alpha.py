@@ -62,6 +62,7 @@ def edge_lines(
 ) -> list[dict[str, Any]]:
     """Return a line an edge of a field that holds, per table, a number a row."""
     flat = [(table, row) for table, rows in edges.items() for row in range(len(rows))]
+    # where the colours begin again (ten edges, eight colours), the dashes are others
     return [
         growing(
             label,
@@ -70,7 +71,7 @@ def edge_lines(
             line={
                 "color": GROUPS[position % len(GROUPS)],
                 "width": 1.6,
-                "dash": DASHES[position % len(GROUPS)],
+                "dash": DASHES[(position + position // len(GROUPS)) % len(DASHES)],
             },
             hovertemplate="epoch %{x}: %{y:.4f}<extra>edge %{fullData.name}</extra>",
         )

@@ -5,6 +5,8 @@
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 440;
   const HEIGHT = 300;
+  // A longer way crosses others in the middle, so its word stands nearer to its end.
+  const ASIDE = 0.3;
   const RADIUS = 17;
   const DASHES = { solid: "", dot: "2 5", dash: "7 5", longdash: "12 5", dashdot: "9 4 2 4", longdashdot: "14 4 2 4" };
 
@@ -29,20 +31,22 @@
     return found;
   }
 
-  // Straight where the way is free; from input to output in an arc below.
-  function way(from, to, arc) {
+  // Straight where the way is free; from input to output in an arc below.  The word on
+  // it stands at the share ``at`` of its length.
+  function way(from, to, arc, at) {
     const control = arc
       ? { x: (from.x + to.x) / 2, y: HEIGHT + 95 }
       : { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 };
     const start = towards(from, control, RADIUS + 2);
     const end = towards(to, control, RADIUS + 7);
-    const middle = {
-      x: 0.25 * start.x + 0.5 * control.x + 0.25 * end.x,
-      y: 0.25 * start.y + 0.5 * control.y + 0.25 * end.y,
+    const weights = [(1 - at) * (1 - at), 2 * at * (1 - at), at * at];
+    const word = {
+      x: weights[0] * start.x + weights[1] * control.x + weights[2] * end.x,
+      y: weights[0] * start.y + weights[1] * control.y + weights[2] * end.y,
     };
     return {
       path: "M" + start.x + " " + start.y + " Q" + control.x + " " + control.y + " " + end.x + " " + end.y,
-      middle: middle,
+      word: word,
     };
   }
 
@@ -87,13 +91,15 @@
       const marker = make("marker", { id: id, viewBox: "0 0 8 8", refX: 4, refY: 4, markerWidth: 7, markerHeight: 7, markerUnits: "userSpaceOnUse", orient: "auto" }, defs);
       make("path", { d: "M0 0 L8 4 L0 8 z" }, marker).style.fill = style.colour;
       const arc = count > 2 && edge.ends.source === 0 && edge.ends.target === count - 1;
-      const line = way(nodes[edge.ends.source], nodes[edge.ends.target], arc);
+      const long = !arc && edge.ends.target - edge.ends.source > 2;
+      const at = !long ? 0.5 : edge.ends.source === 0 ? ASIDE : 1 - ASIDE;
+      const line = way(nodes[edge.ends.source], nodes[edge.ends.target], arc, at);
       const path = make("path", { d: line.path, fill: "none", "stroke-width": edge.operation === "none" ? 1.2 : 2.2, "stroke-dasharray": DASHES[style.dash] || "", "marker-end": "url(#" + id + ")" }, svg);
       path.style.stroke = style.colour;
       if (edge.operation === "none") {
         path.setAttribute("class", "cell-none");
       }
-      labels.push({ at: line.middle, text: style.label, none: edge.operation === "none" });
+      labels.push({ at: line.word, text: style.label, none: edge.operation === "none" });
     });
     labels.forEach(function (label) {
       const text = make("text", { x: label.at.x, y: label.at.y + 4, class: label.none ? "cell-label cell-none" : "cell-label" }, svg);

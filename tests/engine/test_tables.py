@@ -6,6 +6,7 @@ import pytest
 
 from searchjobs.engine.contracts import stopping_rules
 from searchjobs.engine.recipes import all_recipes
+from searchjobs.engine.scales import all_scales, scaled
 from searchjobs.engine.spaces.nas_bench_201.encoding import OPERATIONS
 from searchjobs.engine.tables import (
     Paper,
@@ -212,6 +213,19 @@ def test_less_is_more_reduces_t_alone_by_method_sampler_and_share() -> None:
     assert found.spec["selection"] == {"name": "kmeans-outlier", "keep_train": 0.25}
     assert found.spec["dataset"] == {"name": "cifar100"}
     assert all(len(table(f"less-is-more-{n}").made) == 19 for n in (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_less_is_more_searches_five_nodes_as_printed_and_four_in_small(number) -> None:
+    for recipe in table(f"less-is-more-{number}").made:
+        names = {
+            scale.name: scaled(recipe, scale)["space"]["name"] for scale in all_scales()
+        }
+        assert names == {
+            "paper": "nas-bench-201-five",
+            "gpu-small": "nas-bench-201",
+            "cpu-small": "nas-bench-201",
+        }
 
 
 def test_recipes_of_tables_are_no_presets_of_the_form_and_share_no_names() -> None:

@@ -183,6 +183,13 @@ def test_margins_and_magnitudes_have_one_line_an_edge_and_an_operation() -> None
     assert found["skip"]["line"]["dash"] != found["conv 3×3"]["line"]["dash"]
 
 
+def test_no_two_of_ten_edges_have_the_same_line() -> None:
+    edges = {"cell": [f"edge {place}" for place in range(10)]}
+    lines = margins([point(1)], 9, edges, waiting=WAIT)["data"]
+    styles = {(each["line"]["color"], each["line"]["dash"]) for each in lines}
+    assert len(styles) == len(lines) == 10
+
+
 def test_the_eigenvalue_chart_says_why_it_is_empty() -> None:
     assert "switched off" in eigenvalue([point(1)], 9, 0, waiting=WAIT)["empty"]
     assert "every 5 epochs" in eigenvalue([point(1)], 9, 5, waiting=WAIT)["empty"]
