@@ -25,6 +25,7 @@ from searchjobs.engine.selection.glister import shares
 from searchjobs.engine.spec import SearchSpec
 
 from ..conftest import epochs_of, tiny
+from ..ranks import on_ranks
 
 OPTIONS: dict[str, Any] = {"name": "glister", "keep_train": 0.3, "every": 2}
 
@@ -290,3 +291,24 @@ def test_the_control_draws_as_many_as_often() -> None:
 def test_adaptive_nas_is_glister_on_a_tenth() -> None:
     options: Any = selections.get("adaptive-nas").Options()
     assert (options.keep_train, options.every, options.criterion) == (0.1, 10, "gain")
+
+
+def spec_on(devices: int) -> SearchSpec:
+    found = spec_of(epochs=3).model_dump(mode="json")
+    found["compute"] |= {"devices": devices, "precision": "double"}
+    return SearchSpec.model_validate(found)
+
+
+def chosen_on(ours: Any) -> list[dict[str, Any]]:
+    events = search(spec_on(ours.size))
+    return [e.model_dump() for e in events if e.type == "samples_pruned"]
+
+
+def test_two_processes_choose_what_one_chooses() -> None:
+    alone = [e.model_dump() for e in search(spec_on(1)) if e.type == "samples_pruned"]
+    first, second = on_ranks(chosen_on)
+    assert first == second
+    for theirs, mine in zip(alone, first, strict=True):
+        for field in ("epoch", "before", "removed", "added", "class_counts_after"):
+            assert theirs[field] == mine[field], field
+        assert mine["score_quantiles"] == pytest.approx(theirs["score_quantiles"])
