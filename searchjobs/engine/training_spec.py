@@ -156,6 +156,8 @@ class TrainingSpec(Section):
 def validate_training(data: dict[str, Any], *, check_data: bool = True) -> TrainingSpec:
     """Return the spec, or raise ``SpecError`` with every problem as a sentence."""
     filled = dict(data)
+    if isinstance(filled.get("space"), dict):
+        filled["space"] = {"name": SPACE, **filled["space"]}
     given = filled.get("dataset") or {}
     source = next((p for p in sources.all() if p.name == given.get("name")), None)
     if source is not None and source.augmentation:

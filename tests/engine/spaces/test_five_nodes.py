@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from searchjobs.engine.contracts import EdgeTerms, spaces
+from searchjobs.engine.events import CellTrained
+from searchjobs.engine.problems import SpecError
 from searchjobs.engine.spaces.nas_bench_201.cell import (
     EdgeConvolution,
     SearchCell,
@@ -31,7 +33,11 @@ from searchjobs.engine.spaces.nas_bench_201.encoding import (
 from searchjobs.engine.spaces.nas_bench_201.isomorphism import canonical
 from searchjobs.engine.spaces.nas_bench_201.network import DiscreteNetwork
 from searchjobs.engine.spaces.nas_bench_201.supernet import NasBench201Supernet
+from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.training import train_cell
+from searchjobs.engine.training_spec import validate_training
 
+from ..conftest import tiny
 from .plain_supernet import (
     TEN_EDGES,
     PlainCell,
@@ -326,3 +332,43 @@ def test_a_constant_of_an_edge_is_added_to_the_node_where_it_ends():
     terms = EdgeTerms(constant={"cell": constant})
     fused(images()[0], {"cell": zeros}, {"cell": [()] * 10}, terms)
     assert (seen[0] == constant[6:].sum()).all()
+
+
+def training(architecture: str, name: str = NAME):
+    return validate_training(
+        {
+            "space": {"name": name, "channels": 2, "cells": 1},
+            "architecture": architecture,
+            "dataset": {"name": "digits", "per_class": 20},
+            "training": {"epochs": 3, "batch_size": 32, "recipe": "less-is-more"},
+            "compute": {"device": "cpu", "threads": 1},
+        }
+    )
+
+
+def test_a_cell_of_five_nodes_is_trained_from_scratch():
+    text = FIVE.encode({"cell": drawn(1)})
+    *_, last = train_cell(training(text))
+    assert isinstance(last, CellTrained)
+    assert last.epoch == 3
+    assert last.parameters == parameters(text, 2, 1, classes=10)
+
+
+def test_a_training_of_the_other_space_is_refused_in_a_sentence():
+    with pytest.raises(SpecError, match="cell of four nodes: it has not three groups"):
+        training(GOOD_FIVE, "nas-bench-201")
+    with pytest.raises(SpecError, match="cell of five nodes: it has not four groups"):
+        training(GOOD)
+
+
+def test_a_stopping_rule_can_count_seven_skips_of_ten_edges_and_not_of_six():
+    rule = {"stopping": [{"name": "darts-plus-skips", "skips": 7, "min_epoch": 2}]}
+    assert tiny(space={"name": NAME, "channels": 2, "cells": 1}, **rule)
+    with pytest.raises(SpecError, match="6"):
+        tiny(**rule)
+
+
+def test_a_spec_that_names_no_space_has_four_nodes_whatever_else_it_says():
+    assert SearchSpec(space={"channels": 2}).space.name == "nas-bench-201"
+    unnamed = {"space": {"channels": 2}, "architecture": GOOD}
+    assert validate_training(unnamed).space.name == "nas-bench-201"
