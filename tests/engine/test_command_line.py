@@ -89,7 +89,7 @@ def test_a_folder_in_use_is_not_overwritten(spec_file, tmp_path):
     (out / "checkpoints" / "epoch-00001.pt").write_bytes(b"somebody's")
     done = engine("run", spec_file, "--out", out)
     assert done.returncode == 2
-    assert "already holds a search" in done.stderr
+    assert "already holds such work" in done.stderr
     assert (out / "checkpoints" / "epoch-00001.pt").read_bytes() == b"somebody's"
 
 
