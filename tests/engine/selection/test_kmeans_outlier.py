@@ -13,7 +13,7 @@ from searchjobs.engine.seeding import derive_seed
 from searchjobs.engine.selection.kmeans_outlier import own_distances
 
 from ..conftest import tiny
-from .pools import digits, pool_of, scores_of
+from .pools import digits, drained, pool_of, scores_of, scoring_of
 
 
 def test_distances_are_those_to_scikit_learns_own_centroids():
@@ -73,3 +73,13 @@ def test_more_clusters_than_samples_are_refused_at_their_field():
     (problem,) = refused.value.problems
     assert problem.field == "selection.clusters"
     assert "150 clusters are more than the 100 samples of T" in problem.sentence
+
+
+def test_the_best_restart_so_far_is_not_lost_on_the_way():
+    pool = pool_of(digits(10))
+    whole, snapshots = drained(scoring_of("kmeans-outlier", pool, restarts=5))
+    least = [snapshot.state["least"] for snapshot in snapshots]
+    assert least[-1] == least[-2], "the last restart is the best: take another seed"
+    for snapshot in snapshots:
+        again = scores_of("kmeans-outlier", pool, snapshot.state, restarts=5)
+        assert torch.equal(again.values, whole.values)
