@@ -5,8 +5,9 @@
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 440;
   const HEIGHT = 300;
-  // A longer way crosses others in the middle, so its word stands nearer to its end.
+  const MIDDLE = 0.5;
   const ASIDE = 0.3;
+  const LOW = 0.64;
   const RADIUS = 17;
   const DASHES = { solid: "", dot: "2 5", dash: "7 5", longdash: "12 5", dashdot: "9 4 2 4", longdashdot: "14 4 2 4" };
 
@@ -50,6 +51,24 @@
     };
   }
 
+  // At which share of an edge its word stands. In a cell of five nodes, edges cross: the
+  // word on a long one stands near the input or the output, and that between two inner
+  // nodes near the lower of them.
+  function wordAt(ends, nodes, arc) {
+    const last = nodes.length - 1;
+    if (arc || last < 4) {
+      return MIDDLE;
+    }
+    if (ends.target - ends.source > 2) {
+      return ends.source === 0 ? ASIDE : 1 - ASIDE;
+    }
+    const steep = ends.source > 0 && ends.target < last && ends.target - ends.source === 1;
+    if (!steep) {
+      return MIDDLE;
+    }
+    return nodes[ends.target].y > nodes[ends.source].y ? LOW : 1 - LOW;
+  }
+
   function towards(from, to, distance) {
     const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
     return { x: from.x + ((to.x - from.x) * distance) / length, y: from.y + ((to.y - from.y) * distance) / length };
@@ -91,8 +110,7 @@
       const marker = make("marker", { id: id, viewBox: "0 0 8 8", refX: 4, refY: 4, markerWidth: 7, markerHeight: 7, markerUnits: "userSpaceOnUse", orient: "auto" }, defs);
       make("path", { d: "M0 0 L8 4 L0 8 z" }, marker).style.fill = style.colour;
       const arc = count > 2 && edge.ends.source === 0 && edge.ends.target === count - 1;
-      const long = !arc && edge.ends.target - edge.ends.source > 2;
-      const at = !long ? 0.5 : edge.ends.source === 0 ? ASIDE : 1 - ASIDE;
+      const at = wordAt(edge.ends, nodes, arc);
       const line = way(nodes[edge.ends.source], nodes[edge.ends.target], arc, at);
       const path = make("path", { d: line.path, fill: "none", "stroke-width": edge.operation === "none" ? 1.2 : 2.2, "stroke-dasharray": DASHES[style.dash] || "", "marker-end": "url(#" + id + ")" }, svg);
       path.style.stroke = style.colour;

@@ -37,7 +37,7 @@ class Wiring:
 
     @cached_property
     def edges(self) -> tuple[tuple[int, int], ...]:
-        """(target, source) of each row of the table: (1, 0), (2, 0), (2, 1), (3, 0) ..."""
+        """(target, source) of each row: (1, 0), (2, 0), (2, 1), (3, 0) and so on."""
         return tuple(
             (target, source)
             for target in range(1, self.nodes)
