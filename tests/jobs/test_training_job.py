@@ -42,7 +42,8 @@ def test_each_seed_gives_a_curve_and_an_accuracy_on_images_it_never_trained_on(
         assert row.split == "held-out"
         assert row.accuracy == pytest.approx(100 * row.curve[-1]["accuracy"])
         assert row.architecture.encoding == CELL
-        assert row.parameters is not None and row.parameters > 0
+        assert row.parameters is not None
+        assert row.parameters > 0
         assert row.job.attempts.get().epochs == 3
     assert rows[0].fingerprint == rows[1].fingerprint
     assert rows[0].curve != rows[1].curve
