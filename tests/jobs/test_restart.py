@@ -22,7 +22,8 @@ from searchjobs.models import (
     Run,
     Team,
 )
-from searchjobs.restart import SUMMARY, restart
+from searchjobs.restart import restart
+from searchjobs.searches import SUMMARY
 from searchjobs.states import State
 from tests.site.factories import make_run
 
