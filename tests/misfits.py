@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from searchjobs.engine.data.source import sources
+
 #: A spec, and the one field at which its problem stands.
 MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"training": {"weight_lr": 3e-4}}, "training.weight_lr_min"),
@@ -30,5 +32,13 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     (
         {"derivation": {"name": "sampled", "judged_on": "all", "finalists": 2}},
         "derivation.finalists",
+    ),
+    # every source shares these settings
+    *(
+        (
+            {"dataset": {"name": source.name, "mean": [0.5, 0.5, 0.5]}},
+            "dataset.normalise",
+        )
+        for source in sources.all()
     ),
 ]

@@ -231,6 +231,7 @@ def _write(
         arrays[f"kept_{name}"] = found.kept.numpy()
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    out.mkdir(parents=True, exist_ok=True)
     write_whole(out / NAME, buffer.getvalue())
 
 
@@ -261,6 +262,10 @@ def read_subset(path: Path) -> SubsetFile:
             arrays = {name: found[name] for name in found.files}
         about = json.loads(str(arrays.pop("about")))
         names: list[SetName] = [name for name in ("T", "V") if f"ids_{name}" in arrays]
+        for name in names:
+            kept, before = arrays[f"kept_{name}"], arrays[f"ids_{name}"]
+            if kept.dtype != np.bool_ or kept.shape != before.shape:
+                raise ValueError(f"kept_{name} does not fit ids_{name}")
         return SubsetFile(
             spec=SubsetSpec.model_validate(about["spec"]),
             data_fingerprint=about["data_fingerprint"],
