@@ -183,6 +183,16 @@ def _given(data: dict[str, Any], section: str) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
+def with_augmentation(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of what was given, with the augmentation of its data set where it
+    was left open, for specs that have no recipe and no method to ask."""
+    images = _named(sources, _given(data, "dataset").get("name") or DATASET)
+    own = data.get("augmentation") or {}
+    if not images or not images.augmentation or not isinstance(own, dict):
+        return dict(data)
+    return {**data, "augmentation": {**images.augmentation, **own}}
+
+
 def defaults(
     *,
     space: Any = None,

@@ -17,7 +17,7 @@ from .data.split import split_sizes
 from .problems import Problem, SpecError, sentences
 from .registry import setting
 from .sections import Augmentation, Compute, Section, Split
-from .spec import DATASET, SearchSpec
+from .spec import DATASET, SearchSpec, with_augmentation
 
 
 def reductions() -> list[type[Reduction]]:
@@ -95,14 +95,8 @@ def subset_spec_of(spec: SearchSpec, *, whole: bool) -> SubsetSpec:
 
 def validate_subset(data: dict[str, Any], *, check_data: bool = True) -> SubsetSpec:
     """Return the spec, or raise ``SpecError`` with every problem as a sentence."""
-    filled = dict(data)
-    given = filled.get("dataset") or {}
-    source = next((p for p in sources.all() if p.name == given.get("name")), None)
-    if source is not None and source.augmentation:
-        own = filled.get("augmentation") or {}
-        filled["augmentation"] = {**source.augmentation, **own}
     try:
-        spec = SubsetSpec.model_validate(filled)
+        spec = SubsetSpec.model_validate(with_augmentation(data))
     except ValidationError as error:
         raise SpecError(sentences(error, SubsetSpec)) from None
     problems = subset_problems(spec) if check_data else []

@@ -35,7 +35,7 @@ from .events import (
 )
 from .fitting import Fit, fit
 from .optimisation import cosine
-from .problems import SearchError, SpecError
+from .problems import Problem, SearchError, SpecError
 from .sections import Split
 from .seeding import Streams
 from .training_spec import TrainingSpec
@@ -270,5 +270,16 @@ def _images(spec: TrainingSpec) -> tuple[Images, Images, Tensor, EvaluationSplit
         images.labels, Split(train_share=share, stratified=True, seed=HELD_OUT_SEED)
     )
     held = sets["V"]
+    if len(sets["T"]) < 2 or not len(held):
+        raise SpecError(
+            [
+                Problem(
+                    "training.held_out",
+                    f"With {spec.training.held_out:.2%} of each class held out, "
+                    f"{len(sets['T'])} of the {len(images.labels)} images are left to "
+                    f"train on and {len(held)} to measure by; hold out another share.",
+                )
+            ]
+        )
     left = replace(images, pixels=images.pixels[held], labels=images.labels[held])
     return images, left, sets["T"], "held-out"

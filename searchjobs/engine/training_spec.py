@@ -14,7 +14,7 @@ from .data.source import DataError, sources
 from .problems import Problem, SpecError, sentences
 from .registry import setting
 from .sections import Augmentation, Compute, Section
-from .spec import DATASET, SPACE, SearchSpec
+from .spec import DATASET, SPACE, SearchSpec, with_augmentation
 
 #: What each recipe sets otherwise than the first (methods spec 1.1, data spec B.4).
 RECIPES: dict[str, dict[str, Any]] = {
@@ -155,14 +155,9 @@ class TrainingSpec(Section):
 
 def validate_training(data: dict[str, Any], *, check_data: bool = True) -> TrainingSpec:
     """Return the spec, or raise ``SpecError`` with every problem as a sentence."""
-    filled = dict(data)
+    filled = with_augmentation(data)
     if isinstance(filled.get("space"), dict):
         filled["space"] = {"name": SPACE, **filled["space"]}
-    given = filled.get("dataset") or {}
-    source = next((p for p in sources.all() if p.name == given.get("name")), None)
-    if source is not None and source.augmentation:
-        own = filled.get("augmentation") or {}
-        filled["augmentation"] = {**source.augmentation, **own}
     try:
         spec = TrainingSpec.model_validate(filled)
     except ValidationError as error:

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from ..data.split import share_of
 from ..events import SamplesPruned
+from ..problems import SearchError
 from .class_limit import balance, choose, limits, strictness
 from .window_report import describe_scores
 
 if TYPE_CHECKING:  # its class chooses by what is here
+    from ..batch import SetName
     from ..contracts.reduction import (
         ClassRule,
         End,
@@ -38,6 +40,11 @@ class Chosen:
     kept: Tensor
     event: SamplesPruned
     arrays: dict[str, np.ndarray]
+
+
+def artefact_name(name: SetName) -> str:
+    """Return where the arrays of what a set has lost before the first epoch lie."""
+    return f"prunings/epoch-0000-{name}.npz"
 
 
 def choose_kept(
@@ -78,11 +85,21 @@ def choose_kept(
 def choose_set(
     reduction: type[Reduction], options: ReductionOptions, pool: Pool, scores: Scores
 ) -> Chosen:
-    """Choose from one set and say what came of it."""
+    """Choose from one set and say what came of it.
+
+    Raises SearchError if fewer than two samples stay: small classes may lose all.
+    """
     drop, share = options.drop(pool.name), options.keep(pool.name)
     rule = options.class_rule
     labels = pool.labels.cpu()
     kept = choose_kept(scores.values, labels, share, drop, rule)
+    if (left := int(kept.sum())) < 2:
+        raise SearchError(
+            f"Of the {len(kept):,} samples of {pool.name} only {left} would stay, for "
+            f"{share:.2%} of each class are less than one, and a batch needs at least "
+            "two. Keep a larger share, or let the classes not count.",
+            "data",
+        )
     before = labels.bincount(minlength=pool.classes)
     after = labels[kept].bincount(minlength=pool.classes)
     ends = {"highest": "high", "lowest": "low"}
@@ -100,7 +117,7 @@ def choose_set(
         limit=strictness(balance(before), 1) if rule == "limit" else None,
         class_counts_before=before.tolist(),
         class_counts_after=after.tolist(),
-        artefact=f"prunings/epoch-0000-{pool.name}.npz",
+        artefact=artefact_name(pool.name),
     )
     values = scores.values.numpy()
     for name, value in describe_scores(values, (~kept).numpy()).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 
 from .. import places
@@ -13,10 +14,15 @@ from ..events import Event
 from ..problems import Problem, SearchError
 from ..registry import Options as AnyOptions
 from ..registry import setting
+from .reducing import artefact_name
 
 if TYPE_CHECKING:
     from ..spec import SearchSpec
     from ..subset import SubsetFile
+
+
+#: Settings of data sets that leave the images as they are.
+SAME_IMAGES = {"path", "download", "workers", "normalise", "mean", "std"}
 
 
 class SubsetOptions(AnyOptions):
@@ -52,9 +58,17 @@ class StoredSubset(Selection):
                 "data",
             )
         for name, arrays in found.arrays.items():
-            kept = torch.from_numpy(arrays["ids"][arrays["kept"]])
-            self.sets[name] = kept.to(self.search.device)
-            event = found.events[name]
+            before = self.sets[name]
+            if not np.array_equal(arrays["ids"], before.cpu().numpy()):
+                raise SearchError(
+                    f"The file of this subset has other samples of {name} than the "
+                    "split of this search gives; make the subset anew.",
+                    "data",
+                )
+            self.sets[name] = before[torch.from_numpy(arrays["kept"]).to(before.device)]
+            # a name of ours: that of the file might lead out of the run's folder
+            artefact = artefact_name(name)
+            event = found.events[name].model_copy(update={"artefact": artefact})
             columns = {key: value for key, value in arrays.items() if key != "kept"}
             self.artefacts[event.artefact] = {**columns, "removed": ~arrays["kept"]}
             yield event
@@ -133,9 +147,10 @@ def _misfits(found: SubsetFile, spec: SearchSpec) -> list[str]:
 
 
 def _images(spec: Any) -> dict[str, Any]:
-    """Return what decides which images there are; where they lie does not."""
+    """Return what decides which images there are; where they lie, how they are read
+    and by what they are normalised does not."""
     content: dict[str, Any] = spec.dataset.model_dump(mode="json")
-    return {k: v for k, v in content.items() if k not in {"path", "normalise"}}
+    return {k: v for k, v in content.items() if k not in SAME_IMAGES}
 
 
 def _told(spec: Any) -> str:

@@ -37,7 +37,8 @@ def describe_scores(
     ``span`` is that of the histogram; None: that of the scores.
     """
     low, high = span or (float(scores.min()), float(scores.max()))
-    high = high if high > low else low + 1e-9
+    # too close to each other for so many bins, or all alike: bins of any width
+    high = max(high, low + max(1e-9, 1e-9 * abs(low)))
     kept, edges = np.histogram(scores[~removed], bins=BINS, range=(low, high))
     gone, _ = np.histogram(scores[removed], bins=BINS, range=(low, high))
     return {

@@ -83,6 +83,14 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
         Mnist.load(Mnist.Options(path=str(tmp_path)))
 
 
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    write_idx(tmp_path, Mnist, labels_of(Mnist))
+    (tmp_path / "MNIST/raw/train-images-idx3-ubyte").write_bytes(b"<html>" * 100)
+
+    with pytest.raises(DataError, match="its files are damaged"):
+        Mnist.load(Mnist.Options(path=str(tmp_path)))
+
+
 def test_changed_house_numbers_are_refused_by_their_checksum(tmp_path: Path) -> None:
     (tmp_path / "train_32x32.mat").write_bytes(b"another file")
 

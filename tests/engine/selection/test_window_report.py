@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from searchjobs.engine.selection.window_report import describe, spearman
+from searchjobs.engine.selection.window_report import (
+    describe,
+    describe_scores,
+    spearman,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -50,3 +54,12 @@ def test_scores_without_any_spread_are_still_shown() -> None:
     assert sum(found["histogram_kept"]) == 5
     assert found["correlation"] is None
     assert found["mean_error_removed"] is None
+
+
+@pytest.mark.parametrize(
+    "values", [[1e6] * 3, [0.3, np.nextafter(0.3, 1)], [-1e9, -1e9]]
+)
+def test_scores_that_no_bin_can_part_are_still_counted(values: list[float]) -> None:
+    found = describe_scores(np.array(values), np.zeros(len(values), dtype=bool))
+
+    assert sum(found["histogram_kept"]) == len(values)

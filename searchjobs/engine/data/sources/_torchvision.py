@@ -20,6 +20,12 @@ from ...registry import setting
 from ..prepare import Published, prepare, summarise
 from ..source import DataError, Images, Source, SourceOptions, Summary
 
+#: What torchvision's readers raise on damaged files; they assert what a header says.
+DAMAGED = (
+    *(RuntimeError, OSError, ValueError),
+    *(AssertionError, LookupError, TypeError),
+)
+
 
 class TorchvisionOptions(SourceOptions):
     """Where the files are, beside what every source offers."""
@@ -72,7 +78,7 @@ class Torchvision(Source):
             # the engine's standard output carries events; torchvision prints there
             with contextlib.redirect_stdout(sys.stderr):
                 pixels, labels = cls.read(root, download=fetch)
-        except (RuntimeError, OSError, ValueError, IndexError) as error:
+        except DAMAGED as error:
             what = "downloaded" if fetch else "read"
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
             raise DataError(

@@ -1,0 +1,37 @@
+"""The training of one cell: what cannot be trained is told before it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from searchjobs.engine.problems import SpecError
+from searchjobs.engine.training import train_cell
+from searchjobs.engine.training_spec import validate_training
+
+CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+
+
+def test_a_share_held_out_that_leaves_nothing_to_train_on_is_refused() -> None:
+    spec = validate_training(
+        {
+            "space": {"channels": 4, "cells": 1},
+            "architecture": CELL,
+            "dataset": {"name": "digits", "per_class": 9},
+            "training": {"epochs": 1, "batch_size": 8, "held_out": 0.9},
+            "compute": {"device": "cpu", "threads": 1},
+        }
+    )
+
+    with pytest.raises(SpecError, match="0 of the 90 images are left") as told:
+        list(train_cell(spec))
+    assert told.value.problems[0].field == "training.held_out"
+
+
+@pytest.mark.parametrize("given", [{"dataset": "digits"}, {"augmentation": 3}])
+def test_a_section_that_is_no_mapping_is_told_in_a_sentence(
+    given: dict[str, Any],
+) -> None:
+    with pytest.raises(SpecError, match="should be a valid dictionary"):
+        validate_training({"architecture": CELL, **given}, check_data=False)
