@@ -62,7 +62,8 @@ def steps(
         weight_batches.count, alpha_batches.count if alpha_batches else 0, spec.training
     )
     totals.epoch = EpochTotals(run.device, *counts)
-    clock = Clock(epoch, spec.training.epochs, sum(counts), totals.seconds_search)
+    earlier = totals.seconds_search - totals.seconds_preparation
+    clock = Clock(epoch, spec.training.epochs, sum(counts), earlier)
     unrolls = run.method.unrolls(spec.method)
     single = run.method.streams(spec.method) == "single"
     for number, (level, step) in enumerate(order(*counts, spec.training), start=1):

@@ -139,7 +139,8 @@ def _prepare(run: Search, out: Path | None, totals: Totals) -> Iterator[Event]:
         yield event
     _require_agreement(run)
     totals.cost_units += run.selection.preparation_units
-    totals.seconds_search += time.perf_counter() - begun
+    totals.seconds_preparation = time.perf_counter() - begun
+    totals.seconds_search += totals.seconds_preparation
 
 
 class _Stopwatch:

@@ -70,6 +70,8 @@ class Totals:
     def __init__(self) -> None:
         self.cost_units = 0.0
         self.seconds_search = 0.0
+        self.seconds_preparation = 0.0
+        """Of ``seconds_search``, those before the first epoch."""
         self.seconds_evaluation = 0.0
         self.alpha_travel = 0.0
         self.epoch: EpochTotals
@@ -78,6 +80,7 @@ class Totals:
         return {
             "cost_units": self.cost_units,
             "seconds_search": self.seconds_search,
+            "seconds_preparation": self.seconds_preparation,
             "seconds_evaluation": self.seconds_evaluation,
             "alpha_travel": self.alpha_travel,
         }

@@ -5,12 +5,21 @@ from __future__ import annotations
 import pytest
 import torch
 
+from searchjobs.engine import epoch
 from searchjobs.engine.compose import compose
 from searchjobs.engine.contracts import methods
 from searchjobs.engine.diagnostics.report import Probe
-from searchjobs.engine.events import Finished, SamplesPruned, Started, parse, to_line
+from searchjobs.engine.events import (
+    Finished,
+    Progress,
+    SamplesPruned,
+    Started,
+    parse,
+    to_line,
+)
 from searchjobs.engine.plan import plan
 from searchjobs.engine.search import SearchError, search
+from searchjobs.engine.totals import Totals
 
 from .conftest import epochs_of, tiny, without_clock
 
@@ -30,6 +39,19 @@ def test_every_event_survives_its_line_of_json(tiny_events):
         line = to_line(event)
         assert line.count("\n") == 1
         assert parse(line) == event
+
+
+def test_time_that_a_choice_took_is_none_that_an_epoch_will_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(epoch, "PROGRESS_SECONDS", 0.0)
+    run, totals = compose(tiny()), Totals()
+    totals.seconds_search = totals.seconds_preparation = 10_000.0
+
+    told = [e for e in epoch.train(run, 1, totals) if isinstance(e, Progress)]
+
+    assert told
+    assert all(e.seconds_left is not None and e.seconds_left < 1_000 for e in told)
 
 
 def test_remaining_samples_follow_the_plan_to_the_sample(tiny_events):

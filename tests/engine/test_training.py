@@ -1,16 +1,48 @@
-"""The training of one cell: what cannot be trained is told before it begins."""
+"""The training of one cell: it goes on where it was stopped, and what cannot be
+trained is told before it begins."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from searchjobs.engine.events import CellEpoch, Checkpointed
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.training import train_cell
 from searchjobs.engine.training_spec import validate_training
 
 CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+
+
+def test_a_training_that_is_resumed_tells_the_rest_to_the_last_bit(
+    tmp_path: Path,
+) -> None:
+    spec = validate_training(
+        {
+            "space": {"channels": 4, "cells": 1},
+            "architecture": CELL,
+            "dataset": {"name": "digits", "per_class": 30},
+            "training": {"epochs": 3, "batch_size": 32},
+            "compute": {"device": "cpu", "threads": 1},
+        }
+    )
+    whole = [event for event in train_cell(spec) if isinstance(event, CellEpoch)]
+    for event in train_cell(spec, tmp_path):
+        if isinstance(event, Checkpointed):
+            break
+
+    rest = [
+        event
+        for event in train_cell(spec, tmp_path, resume=True)
+        if isinstance(event, CellEpoch)
+    ]
+
+    clock = {"seconds"}
+    assert [each.model_dump(exclude=clock) for each in rest] == [
+        each.model_dump(exclude=clock) for each in whole[1:]
+    ]
 
 
 def test_a_share_held_out_that_leaves_nothing_to_train_on_is_refused() -> None:
