@@ -4,7 +4,7 @@ and to run no inline script."""
 from __future__ import annotations
 
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
@@ -39,12 +39,23 @@ class ContentSecurityPolicy(Around):
 
 
 class NoZeroBytes(Around):
-    """Answer 400 to an address with a zero byte, which no text in PostgreSQL can hold:
-    looking for one would be a fault of ours."""
+    """Answer 400 to an address or a form with a zero byte, which no text in PostgreSQL
+    can hold: looking for one, or keeping it, would be a fault of ours."""
 
     def before(self, request: HttpRequest) -> None:
         if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest("The address holds a zero byte.")
+
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: object
+    ) -> None:
+        """Look at the form; here, where Django reads it in a thread, and not before."""
+        try:
+            fields = request.POST.lists()
+        except UnreadablePostError:  # the browser has gone
+            return
+        if any("\0" in text for _, values in fields for text in values):
+            raise BadRequest("The form holds a zero byte.")
 
 
 class StaticFiles(WhiteNoiseMiddleware):

@@ -23,6 +23,8 @@ START = {
     "device": "auto",
     "seeds": "777, 888, 999",
 }
+#: Widths of one form, each with all of its seeds.
+MOST_WIDTHS = 10
 #: Images that every site can name, beside those of the search.
 BUILT_IN = {"cifar10": "CIFAR-10, all images", "cifar100": "CIFAR-100, all images"}
 
@@ -45,7 +47,11 @@ class Draft:
     @property
     def channels(self) -> list[int]:
         """Return the widths, one group of trainings each."""
-        return _whole_numbers(self.values["channels"], "channels", "Channels")
+        found = _whole_numbers(self.values["channels"], "channels", "Channels")
+        if len(found) > MOST_WIDTHS:
+            sentence = f"These are {len(found)} widths; give at most {MOST_WIDTHS}."
+            raise SpecError([Problem("channels", sentence)])
+        return found
 
     @property
     def seeds(self) -> list[int]:
@@ -190,7 +196,10 @@ def _images(chosen: str, run: Run, team: Team) -> dict[str, Any]:
 
 def _whole_numbers(text: str, name: str, label: str) -> list[int]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
+    # nine digits: more is no number of channels, and Python refuses very long ones
+    if not parts or not all(
+        part.isdecimal() and len(part) < 10 and int(part) > 0 for part in parts
+    ):
         raise SpecError(
             [
                 Problem(

@@ -250,8 +250,10 @@ def uses(dataset: Dataset) -> Uses:
 
 
 def _locked(dataset: Dataset) -> Dataset:
-    rows = Dataset.objects.select_related("team", "check_job")
-    return rows.select_for_update(of=("self",)).get(pk=dataset.pk)
+    # Locked first and read then: a row that was waited for is joined to old rows, and
+    # would come without the check that somebody else has just begun.
+    Dataset.objects.select_for_update().get(pk=dataset.pk)
+    return Dataset.objects.select_related("team", "check_job").get(pk=dataset.pk)
 
 
 def _require_member(actor: User, dataset: Dataset) -> None:

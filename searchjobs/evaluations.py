@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from . import audit, bell, uploads
+from . import audit, bell, belongings
 from .engine.problems import SpecError
 from .engine.seeds import seeds_problem
 from .job_control import end_of_line
@@ -46,6 +46,7 @@ def launch_training(
     from .engine.training_spec import validate_training
 
     require_launch(actor, team)
+    belongings.require_own(team, spec)
     problems = [problem] if (problem := seeds_problem(seeds)) else []
     try:
         checked = validate_training(dict(spec))
@@ -53,7 +54,6 @@ def launch_training(
         raise SpecError([*problems, *error.problems]) from None
     if problems:
         raise SpecError(problems)
-    uploads.require_own(team, spec)
     author = int(actor.pk)  # type: ignore[arg-type]
     chosen = queue_of(checked.compute.device, queue)
     architecture = resolve_one(checked.space.name, checked.architecture)

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models.functions import Now
 
-from . import audit, bell, uploads
+from . import audit, bell, belongings
 from .engine.plan import plan
 from .engine.problems import Problem, SpecError
 from .engine.seeds import seeds_problem
@@ -71,9 +71,9 @@ def launch(
     """
     require_launch(actor, team)
     author = int(actor.pk)  # type: ignore[arg-type]
-    subset = _subset(team, spec)
-    checked = _check(name, spec, seeds, tags)
-    uploads.require_own(team, checked.model_dump(mode="json"))
+    data = spec.model_dump(mode="json") if isinstance(spec, SearchSpec) else dict(spec)
+    belongings.require_own(team, data)
+    checked = _check(name, data, seeds, tags)
     _check_priority(actor, team, priority)
     chosen = queue_of(checked.compute.device, queue)
     planned = plan(checked)
@@ -88,7 +88,7 @@ def launch(
             notes=notes,
             recipe=recipe,
             scale=scale,
-            subset=subset,
+            subset=_subset(team, data),
             author_id=author,
         )
         position = end_of_line()
@@ -173,7 +173,7 @@ def edit(
 
 def _check(
     name: str,
-    spec: SearchSpec | Mapping[str, Any],
+    data: dict[str, Any],
     seeds: Sequence[int],
     tags: Sequence[str],
 ) -> SearchSpec:
@@ -181,7 +181,6 @@ def _check(
     problems = _label_problems(name, tags)
     if problem := seeds_problem(seeds):
         problems.append(problem)
-    data = spec.model_dump(mode="json") if isinstance(spec, SearchSpec) else dict(spec)
     try:
         checked = validate(data)
     except SpecError as error:
@@ -191,16 +190,12 @@ def _check(
     return checked
 
 
-def _subset(team: Team, spec: SearchSpec | Mapping[str, Any]) -> Subset | None:
+def _subset(team: Team, spec: Mapping[str, Any]) -> Subset | None:
     """Return the team's subset that a spec names by its id, if it does."""
-    identity = subset_of(spec.model_dump() if isinstance(spec, SearchSpec) else spec)
+    identity = subset_of(spec)
     if identity is None:
         return None
-    found = Subset.objects.filter(uuid=identity, job__team=team).first()
-    if found is None:
-        sentence = "There is no such subset in this team; choose another one."
-        raise SpecError([Problem("selection.subset", sentence)])
-    return found
+    return Subset.objects.filter(uuid=identity, job__team=team).first()
 
 
 def _label_problems(name: str, tags: Sequence[str]) -> list[Problem]:

@@ -25,7 +25,7 @@ from django.db.models import F, Max, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from . import artefacts, runfolder
+from . import artefacts, runfolder, subset_files
 from .artefacts import CHECKPOINTS, PRUNINGS, StorageAwayError
 from .fencing import StaleAttemptError, fenced
 from .models import Artefact, EpochRecord, Job
@@ -44,6 +44,8 @@ SWEEP_SECONDS = 86_400.0
 TIDY_SECONDS = 3_600.0
 #: Folders that are being removed; a name that no job has.
 GONE = ".gone-"
+#: What jobs make that pages and searches read; a check names its samples so.
+MADE = {Job.Kind.SUBSET: subset_files.FILE, Job.Kind.CHECK: "samples.npz"}
 #: Nobody works on a job in these states.
 IDLE = TERMINAL | {State.PAUSED, State.QUEUED}
 
@@ -233,6 +235,8 @@ def publish_left(job: Job, folder: Path) -> list[str]:
         number = path.name.split("-")[1]
         if number.isdecimal() and int(number) <= newest:
             wanted[f"{PRUNINGS}/{path.name}"] = int(number)
+    if job.state == State.SUCCEEDED and job.kind in MADE:
+        wanted[MADE[Job.Kind(job.kind)]] = None
     published = [
         name
         for name, epoch in wanted.items()

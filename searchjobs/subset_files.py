@@ -18,8 +18,17 @@ FILE = "subset.npz"
 
 def provide() -> None:
     """From now on, whoever looks for a subset by its id in this process gets it."""
-    if bring not in places.subset_providers:
-        places.subset_providers.append(bring)
+    if _provided not in places.subset_providers:
+        places.subset_providers.append(_provided)
+
+
+def _provided(subset: UUID) -> None:
+    """Bring it; a storage that is away is an error of a file, which the engine knows
+    how to tell."""
+    try:
+        bring(subset)
+    except artefacts.StorageAwayError as error:
+        raise OSError(str(error)) from error
 
 
 def bring(subset: UUID) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from . import audit, bell, uploads
+from . import audit, bell, belongings
 from .engine.problems import Problem, SpecError
 from .job_control import end_of_line
 from .models import Job, Queue, Subset, Team
@@ -41,6 +41,7 @@ def launch_subset(
     from .engine.subset_spec import validate_subset  # brings PyTorch
 
     require_launch(actor, team)
+    belongings.require_own(team, spec)
     problems = _name_problems(name)
     try:
         checked = validate_subset(dict(spec))
@@ -48,7 +49,6 @@ def launch_subset(
         raise SpecError([*problems, *error.problems]) from None
     if problems:
         raise SpecError(problems)
-    uploads.require_own(team, spec)
     content = checked.model_dump(mode="json")
     author = int(actor.pk)  # type: ignore[arg-type]
     chosen = queue_of(checked.compute.device, queue)

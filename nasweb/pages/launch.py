@@ -17,8 +17,8 @@ from nasweb import access, estimates, spec_fields, spec_form
 from nasweb.plan_chart import chart
 from nasweb.spec_fields import Field, Option
 from nasweb.spec_form import Values
+from searchjobs import belongings, reproduce
 from searchjobs import launch as launching
-from searchjobs import reproduce
 from searchjobs.benchmark import DATASETS
 from searchjobs.datasets import searched_source
 from searchjobs.engine.plan import plan
@@ -74,7 +74,7 @@ def new(request: HttpRequest) -> HttpResponse:
             "launch.",
         )
         return _page(request, team, draft)
-    _judge(draft)
+    _judge(draft, team)
     if draft.problems or draft.spec is None:
         return _page(request, team, draft)
     try:
@@ -99,9 +99,9 @@ def fields(request: HttpRequest) -> HttpResponse:
 @require_POST
 def preview(request: HttpRequest) -> HttpResponse:
     """Draw what the search would do; wrong values say that it must wait."""
-    _team(request)
+    team = _team(request)
     draft = _read(request.POST)
-    context = {**_preview_context(request, draft), "with_label": True}
+    context = {**_preview_context(request, team, draft), "with_label": True}
     return render(request, "launch/_preview.html", context)
 
 
@@ -110,7 +110,7 @@ def spec_yaml(request: HttpRequest) -> HttpResponse:
     """Give the spec as a file, complete, as the engine's command line reads it."""
     team = _team(request)
     draft = _read(request.POST)
-    _judge(draft, check_data=False)
+    _judge(draft, team, check_data=False)
     if draft.spec is None:
         return _page(request, team, draft)
     seeds = draft.seeds
@@ -218,7 +218,7 @@ def _read(post: Mapping[str, str]) -> Draft:
     return Draft(spec_form.from_browser(post), about, unfolded)
 
 
-def _judge(draft: Draft, *, check_data: bool = True) -> None:
+def _judge(draft: Draft, team: Team, *, check_data: bool = True) -> None:
     """Validate the spec and the seeds; keep every problem and the spec if sound."""
     draft.problems = []
     try:
@@ -227,6 +227,7 @@ def _judge(draft: Draft, *, check_data: bool = True) -> None:
         draft.problems += error.problems
     try:
         data = spec_form.to_data(draft.values)
+        belongings.require_own(team, data)
         draft.spec = validate(data, check_data=check_data)
     except SpecError as error:
         draft.problems += error.problems
@@ -266,7 +267,7 @@ def _page(request: HttpRequest, team: Team, draft: Draft) -> HttpResponse:
     on_dataset = "dataset" in request.GET
     context = {
         **_form_context(request, team, draft),
-        **_preview_context(request, draft),
+        **_preview_context(request, team, draft),
         "team": team,
         "presets": all_recipes(),
         "first_presets": FIRST_PRESETS,
@@ -346,11 +347,13 @@ def _about_fields(
     }
 
 
-def _preview_context(request: HttpRequest, draft: Draft) -> dict[str, Any]:
+def _preview_context(request: HttpRequest, team: Team, draft: Draft) -> dict[str, Any]:
     """What the search would do and cost, or why that cannot be said yet."""
     seeds = draft.seeds
     try:
-        spec = validate(spec_form.to_data(draft.values))
+        data = spec_form.to_data(draft.values)
+        belongings.require_own(team, data)
+        spec = validate(data)
         planned = plan(spec)
     except SpecError as error:
         return {

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
+from pydantic import ValidationError
 
 from nasweb import access, spec_form
 from nasweb.figures import samples, scores
@@ -19,6 +20,7 @@ from searchjobs import subsets
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import PARTS, SearchSpec
+from searchjobs.engine.validation import validate
 from searchjobs.models import Experiment, Job, Subset
 from searchjobs.permissions import can_act, can_launch, visible
 
@@ -75,13 +77,22 @@ def new(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied("You may not make subsets for this team.")
     values = spec_form.from_browser(request.POST)
     try:
-        subset = subsets.launch_subset(
-            request.user, team, _name(values), _spec(values, request.POST)
-        )
+        name, spec = _asked(values, request.POST)
+        subset = subsets.launch_subset(request.user, team, name, spec)
     except SpecError as error:
         return refused(request, team, error.problems)
     messages.success(request, "The samples are being chosen.")
     return redirect("subsets:detail", subset.uuid)
+
+
+def _asked(values: spec_form.Values, post: Any) -> tuple[str, dict[str, Any]]:
+    """Return name and spec of what a browser sent.  Raises SpecError."""
+    try:
+        return _name(values), _spec(values, post)
+    except (KeyError, ValidationError):
+        # of a part or a setting that the form does not offer: in sentences
+        validate(spec_form.to_data(values), check_data=False)
+        raise
 
 
 def _spec(values: spec_form.Values, post: Any) -> dict[str, Any]:

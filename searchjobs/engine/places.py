@@ -39,11 +39,26 @@ def table_path(space: str) -> Path:
 table_providers: list[Callable[[str], None]] = []
 
 
+def path_of(text: str) -> Path:
+    """Return a path that a person has typed; a ``~`` of somebody whom this machine does
+    not know stays, and then names nothing."""
+    path = Path(text.strip())
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def subset_root() -> Path:
+    """Return the folder where a site keeps the files of the subsets of all teams."""
+    return data_root() / "subsets"
+
+
 def subset_path(subset: str) -> Path:
     """Return the file of a subset: named by its path, or by its id on a site."""
     if subset_id(subset) is None:
-        return Path(subset).expanduser()
-    return data_root() / "subsets" / f"{subset}.npz"
+        return path_of(subset)
+    return subset_root() / f"{subset}.npz"
 
 
 def subset_id(subset: str) -> UUID | None:

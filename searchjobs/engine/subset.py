@@ -284,5 +284,8 @@ def read_subset(path: Path) -> SubsetFile:
         )
     except FileNotFoundError:
         raise
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (
+        *(AttributeError, KeyError, TypeError),  # of what is no archive, or no mapping
+        *(OSError, ValueError, zipfile.BadZipFile),
+    ) as error:
         raise ValueError(f"{path.name} is not the file of a subset") from error

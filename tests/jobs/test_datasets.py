@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 
 from searchjobs import datasets, uploads
 from searchjobs.engine.problems import SpecError
@@ -150,6 +152,29 @@ def test_one_check_at_a_time(
         datasets.check(user, dataset)
     with pytest.raises(NotAllowedError, match="cancel it first"):
         datasets.remove(user, dataset)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_that_ask_for_a_check_at_the_same_time_one_is_refused(
+    user: User, team: Team, cpu_queue: Queue, folder: Path
+) -> None:
+    dataset = datasets.register(user, team, "Pets", source(folder))
+    Job.objects.update(state=State.SUCCEEDED)
+
+    def click() -> None:
+        try:
+            datasets.check(user, Dataset.objects.get(pk=dataset.pk))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            datasets.check(user, dataset)
+            second = pool.submit(click)
+            assert not wait([second], 0.5).done, "it waits for the first"
+        with pytest.raises(NotAllowedError, match="A check of it is queued"):
+            second.result(10)
+    assert Job.objects.count() == 2
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,19 @@ def test_the_folder_of_a_job_that_ended_long_ago_goes_once_its_files_are_publish
     assert tidy() == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("subset", "subset.npz"), ("check", "samples.npz")]
+)
+def test_what_a_job_has_made_is_published_if_it_could_not_be_in_time(
+    ended: Job, kind: str, name: str
+) -> None:
+    Job.objects.filter(pk=ended.pk).update(kind=kind)
+    (runfolder.folder_of(ended.uuid) / name).write_bytes(b"ids")
+    assert tidy() == 1
+    with artefacts.open_artefact(ended.artefacts.get(name=name)) as file:
+        assert file.read() == b"ids"
+
+
 def test_it_stays_while_the_storage_is_away(ended: Job, tmp_path: Path) -> None:
     (tmp_path / "artefacts").write_text("a file is in the way")
     assert tidy() == 0

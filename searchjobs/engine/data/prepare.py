@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..places import path_of
 from .source import DataError, Images, SourceOptions, Summary
 
 CHUNK = 4096  # images that are handled as floats at a time, to bound memory
@@ -38,7 +39,7 @@ def given_path(path: str, wanted: str) -> Path:
     """Return an option as a path, or say what it should name."""
     if not path.strip():
         raise DataError(f"The path is empty; give {wanted}.", "path")
-    return Path(path.strip()).expanduser()
+    return path_of(path)
 
 
 def chosen_classes(names: Sequence[str], options: SourceOptions) -> list[int]:
@@ -54,7 +55,7 @@ def chosen_classes(names: Sequence[str], options: SourceOptions) -> list[int]:
     for given in options.classes:
         if given in numbers:
             chosen.add(numbers[given])
-        elif given.isdecimal() and int(given) < len(names):
+        elif given.isdecimal() and len(given) < 10 and int(given) < len(names):
             chosen.add(int(given))
         else:
             shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

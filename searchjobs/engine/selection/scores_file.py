@@ -18,6 +18,7 @@ import torch
 
 from ..batch import SetName
 from ..contracts import Pool, Reduction, ReductionOptions, Scores, Scoring, selections
+from ..places import path_of
 from ..problems import Problem, SearchError
 from ..registry import setting
 
@@ -228,4 +229,4 @@ def _too_large(path: Path) -> ScoresFileError:
 
 
 def _path(options: Any) -> Path:
-    return Path(options.path.strip()).expanduser()
+    return path_of(options.path)

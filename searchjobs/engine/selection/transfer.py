@@ -21,6 +21,7 @@ from ..checkpoint import UNREADABLE
 from ..contracts import Pool, Reduction, Scores, Scoring, selections
 from ..dropout import drop
 from ..fitting import Fit, Fitting, drawn, fit
+from ..places import path_of
 from ..problems import Problem, SearchError
 from ..registry import setting
 from ..scoring_network import (
@@ -243,4 +244,4 @@ def imagenet_body(path: Path) -> nn.Module:
 
 
 def _path(options: TransferOptions) -> Path:
-    return Path(options.weights.strip()).expanduser()
+    return path_of(options.weights)

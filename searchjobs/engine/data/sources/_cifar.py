@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from ...places import data_root
+from ...places import data_root, path_of
 from ...registry import Options as AnyOptions
 from ...registry import setting
 from ..prepare import Published, prepare, summarise
@@ -95,7 +95,7 @@ class Cifar(Source):
             if (folder / cls.archive_name).is_file():
                 return folder
         if options.download:
-            return Path(options.path).expanduser() if options.path else data_root()
+            return path_of(options.path) if options.path else data_root()
         looked = options.path or str(data_root())
         raise DataError(
             f"There is no {cls.label} at {looked}; give the folder that holds "
@@ -135,7 +135,7 @@ class Cifar(Source):
 def _places(options: CifarOptions) -> Iterator[Path]:
     """Yield where to look: the user's folder alone, else the usual ones."""
     if options.path:
-        yield Path(options.path).expanduser()
+        yield path_of(options.path)
         return
     root = data_root()
     yield from (root, root / "cifar", root / "cifar.python")

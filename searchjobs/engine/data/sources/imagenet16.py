@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...files import write_whole
-from ...places import data_root
+from ...places import data_root, path_of
 from ...registry import Options as AnyOptions
 from ...registry import setting
 from ..prepare import Published, prepare, summarise
@@ -119,7 +119,7 @@ def _cached(options: ImageNet16Options, md5: tuple[str, ...]) -> Path:
     written to.
     """
     name, root = f"imagenet16-{options.subset}.npz", data_root()
-    given = Path(options.path).expanduser() if options.path else root
+    given = path_of(options.path) if options.path else root
     places = [given] if options.path else [root, root / "ImageNet16"]
     for folder in (*places, root):
         if (folder / name).is_file():
