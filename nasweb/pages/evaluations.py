@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -41,12 +40,10 @@ def index(request: HttpRequest) -> HttpResponse:
         .defer("curve", *(f"job__{name}" for name in Job.LONG))
         .order_by("-created", "seed")[:MOST]
     )
-    rows = [
-        _group(list(members))
-        for _, members in groupby(
-            found, key=lambda each: (each.architecture_id, each.fingerprint)
-        )
-    ]
+    groups: dict[tuple[int, str], list[Evaluation]] = {}
+    for each in found:
+        groups.setdefault((each.architecture_id, each.fingerprint), []).append(each)
+    rows = [_group(members) for members in groups.values()]
     return render(request, "evaluations/list.html", {"rows": rows})
 
 

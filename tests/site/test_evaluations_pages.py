@@ -164,6 +164,17 @@ def test_a_viewer_sees_a_training_and_may_start_none(
     assert client.post(new, sent()).status_code == 403
 
 
+def test_seeds_that_were_launched_later_stand_in_the_row_of_the_first(
+    client_for: Log, user: User, team: Team, trained: Evaluation
+) -> None:
+    launch_training(user, team, {**TRAINING, "training": {"epochs": 3}}, [1])
+    launch_training(user, team, TRAINING, [9])
+    page = client_for(user).get(reverse("evaluations:list"))
+    seeds = [[each.seed for each in row["members"]] for row in page.context["rows"]]
+    assert [9, 1, 2] in seeds
+    assert len(seeds) == 2
+
+
 def test_the_list_asks_as_often_for_many_as_for_one(
     client_for: Log,
     user: User,

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...places import data_root
+from ...places import data_root, path_of
 from ...registry import Options as AnyOptions
 from ...registry import setting
 from ..prepare import Published, prepare, summarise
@@ -104,7 +104,7 @@ class Torchvision(Source):
 
     @classmethod
     def _root(cls, options: TorchvisionOptions) -> Path:
-        root = Path(options.path).expanduser() if options.path else data_root()
+        root = path_of(options.path) if options.path else data_root()
         if cls.is_there(root) or options.download:
             return root
         raise DataError(
