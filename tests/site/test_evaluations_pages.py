@@ -170,8 +170,8 @@ def test_seeds_that_were_launched_later_stand_in_the_row_of_the_first(
     launch_training(user, team, {**TRAINING, "training": {"epochs": 3}}, [1])
     launch_training(user, team, TRAINING, [9])
     page = client_for(user).get(reverse("evaluations:list"))
-    seeds = [[each.seed for each in row["members"]] for row in page.context["rows"]]
-    assert [9, 1, 2] in seeds
+    seeds = [{each.seed for each in row["members"]} for row in page.context["rows"]]
+    assert {1, 2, 9} in seeds
     assert len(seeds) == 2
 
 
