@@ -21,8 +21,10 @@ from .models import (
     AuditEvent,
     BenchmarkImport,
     BenchmarkResult,
+    Dataset,
     DatasetStatistics,
     EpochRecord,
+    Evaluation,
     Experiment,
     Job,
     Membership,
@@ -30,6 +32,7 @@ from .models import (
     Run,
     Slot,
     SlotSample,
+    Subset,
     Team,
     Worker,
 )
@@ -247,6 +250,40 @@ class DatasetStatisticsAdmin(ReadOnly):
     list_filter = ("set",)
     list_select_related = ("run__experiment",)
     search_fields = ("run__uuid",)
+
+
+@admin.register(Dataset)
+class DatasetAdmin(ReadOnly):
+    list_display = ("name", "team", "image_size", "unreadable_count", "checked")
+    list_filter = ("team",)
+    list_select_related = ("team",)
+    search_fields = ("name", "uuid", "fingerprint")
+
+
+@admin.register(Subset)
+class SubsetAdmin(ReadOnly):
+    list_display = ("name", "job", "data_fingerprint", "seconds", "created")
+    list_select_related = ("job",)
+    search_fields = ("name", "uuid", "fingerprint")
+    date_hierarchy = "created"
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(ReadOnly):
+    list_display = (
+        "architecture",
+        "dataset",
+        "channels",
+        "cells",
+        "seed",
+        "epoch",
+        "accuracy",
+        "split",
+    )
+    list_filter = ("dataset", "split")
+    list_select_related = ("architecture",)
+    search_fields = ("architecture__encoding", "uuid")
+    date_hierarchy = "created"
 
 
 @admin.register(Architecture)

@@ -29,7 +29,8 @@ class Kind:
         recorder: writes what the engine tells.
         bring: puts what the engine reads, and no spec holds, onto this machine.
         forget: drops what a job has found, because it begins anew, under its lock;
-            returns the epochs that there were, as a person reads them.
+            returns the epochs that there were, ``1-20`` or ``none``; empty: it has none
+            to speak of.
     """
 
     command: str

@@ -46,4 +46,6 @@ def _drop(job: Job) -> tuple[Values, Values]:
     transaction.on_commit(lambda: remove(*paths))
     files = len(paths)
     epochs = KINDS[job.kind].forget(job)
+    if not epochs:
+        return {"files": files}, {"files": 0}
     return {"epochs": epochs, "files": files}, {"epochs": "none", "files": 0}

@@ -35,10 +35,11 @@ def bring(claim: Claim) -> None:
 
 
 def forget(job: Job) -> str:
-    """Delete what a search has found; return its epochs, ``none`` or ``1-20``."""
+    """Delete what a search has found; return its epochs, ``none`` or ``1-20``, and
+    nothing if it has no run."""
     run = Run.objects.filter(job=job).first()
     if run is None:
-        return "none"
+        return ""
     found = run.epochs_recorded.aggregate(first=Min("epoch"), last=Max("epoch"))
     run.dataset_statistics.all().delete()
     run.epochs_recorded.all().delete()
