@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -240,6 +240,9 @@ def from_text(info: FieldInfo, text: str) -> Any:
         return None
     if is_list(info):
         return [part.strip() for part in text.split(",") if part.strip()]
+    named = get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+    if text in {str(value) for value in named}:  # a choice may be among numbers
+        return next(value for value in named if str(value) == text)
     if {int, float} & {info.annotation, *options}:
         for number in (int, float):
             with suppress(ValueError):

@@ -24,7 +24,7 @@ def test_an_engine_is_given_none_of_the_installations_secrets(
     hidden = secrets | {f"{name}_FILE" for name in secrets}
     for name in hidden:
         monkeypatch.setenv(name, "hidden")
-    monkeypatch.setattr(child, "command", lambda _: [sys.executable, "-c", PRINT])
+    monkeypatch.setattr(child, "command", lambda *_: [sys.executable, "-c", PRINT])
     with runfolder.locked(tmp_path, 1) as lock:
         engine = child.start("run", {}, tmp_path, {"OMP_NUM_THREADS": "3"}, lock)
     assert engine.wait(30) == 0

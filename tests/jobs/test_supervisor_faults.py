@@ -210,7 +210,7 @@ time.sleep(600)
 def test_an_engine_that_will_not_end_is_killed_with_all_that_it_has_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child, "command", lambda _: [sys.executable, "-c", STUBBORN])
+    monkeypatch.setattr(child, "command", lambda *_: [sys.executable, "-c", STUBBORN])
     monkeypatch.setattr(child, "GRACE_SECONDS", 0.5)
     with runfolder.locked(tmp_path, 1) as lock:
         engine = child.start("run", {}, tmp_path, {}, lock)
