@@ -7,11 +7,8 @@ source or selection is in the spec as soon as its file exists.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     Field,
     field_validator,
@@ -27,11 +24,11 @@ from .sections import (
     Augmentation,
     Compute,
     Diagnostics,
-    Section,
     Split,
     Training,
 )
 from .seeds import parse_seeds
+from .whole_spec import WholeSpec
 
 Group = Literal["what", "samples", "how"]
 #: What a spec that names none of them searches, on what, and by which method.
@@ -49,7 +46,7 @@ PARTS: dict[str, Registry[Any]] = {
 }
 
 
-class SearchSpec(Section):
+class SearchSpec(WholeSpec):
     """Everything that determines a run, bit for bit, apart from the machine."""
 
     space: spaces.options_type() = setting(  # type: ignore[valid-type]
@@ -160,18 +157,6 @@ class SearchSpec(Section):
             if field is not None and field.title:
                 return field.title
         return None
-
-    def to_yaml(self) -> str:
-        """Write the spec as YAML, complete: every default stands in it."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-    def fingerprint(self, *, with_seed: bool = True) -> str:
-        """Return a hash that is equal exactly when the runs are the same."""
-        content = self.model_dump(mode="json")
-        if not with_seed:
-            content.pop("seed")
-        text = json.dumps(content, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def with_seed(self, seed: int) -> SearchSpec:
         return self.model_copy(update={"seed": seed})

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from .contracts import Reduction, selections
@@ -16,8 +13,9 @@ from .data.source import DataError, Summary, sources
 from .data.split import split_sizes
 from .problems import Problem, SpecError, sentences
 from .registry import setting
-from .sections import Augmentation, Compute, Section, Split
+from .sections import Augmentation, Compute, Split
 from .spec import DATASET, SearchSpec, with_augmentation
+from .whole_spec import WholeSpec, mapping_of
 
 
 def reductions() -> list[type[Reduction]]:
@@ -32,7 +30,7 @@ def _reduction_options() -> Any:
     ]
 
 
-class SubsetSpec(Section):
+class SubsetSpec(WholeSpec):
     """Everything that determines which samples a subset holds."""
 
     dataset: sources.options_type() = setting(  # type: ignore[valid-type]
@@ -75,15 +73,6 @@ class SubsetSpec(Section):
     def title_of(cls, path: list[str | int]) -> str | None:
         """Return the label that a form shows for a dotted path."""
         return SearchSpec.title_of(path)
-
-    def to_yaml(self) -> str:
-        """Write the spec as YAML, complete: every default stands in it."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-    def fingerprint(self) -> str:
-        """Return a hash that is equal exactly when the subsets are the same."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def subset_spec_of(spec: SearchSpec, *, whole: bool) -> SubsetSpec:
@@ -139,12 +128,4 @@ def subset_sizes(spec: SubsetSpec, summary: Summary) -> dict[Any, int]:
 
 def load_subset_yaml(text: str, *, seed: str | None = None) -> SubsetSpec:
     """Read a subset's spec from YAML; every fault becomes a ``SpecError``."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SpecError([Problem("", "This is not valid YAML; mend it.")]) from None
-    if not isinstance(data, dict):
-        raise SpecError(
-            [Problem("", "A spec is a YAML mapping of settings; this is not.")]
-        )
-    return validate_subset(data if seed is None else {**data, "seed": seed})
+    return validate_subset(mapping_of(text, seed))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from .contracts import spaces
@@ -15,6 +12,7 @@ from .problems import Problem, SpecError, sentences
 from .registry import setting
 from .sections import Augmentation, Compute, Section
 from .spec import DATASET, SPACE, SearchSpec, with_augmentation
+from .whole_spec import WholeSpec, mapping_of
 
 #: What each recipe sets otherwise than the first (methods spec 1.1, data spec B.4).
 RECIPES: dict[str, dict[str, Any]] = {
@@ -97,7 +95,7 @@ class CellTraining(Section):
         return {**known, **data}
 
 
-class TrainingSpec(Section):
+class TrainingSpec(WholeSpec):
     """Everything that determines the training of a cell, apart from the machine."""
 
     space: spaces.options_type() = setting(  # type: ignore[valid-type]
@@ -139,18 +137,6 @@ class TrainingSpec(Section):
             field = section.model_fields.get(str(path[-1]))
             return field.title if field else None
         return SearchSpec.title_of(path)
-
-    def to_yaml(self) -> str:
-        """Write the spec as YAML, complete: every default stands in it."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-    def fingerprint(self, *, with_seed: bool = True) -> str:
-        """Return a hash that is equal exactly when the trainings are the same."""
-        content = self.model_dump(mode="json")
-        if not with_seed:
-            content.pop("seed")
-        text = json.dumps(content, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def validate_training(data: dict[str, Any], *, check_data: bool = True) -> TrainingSpec:
@@ -194,13 +180,5 @@ def _problems(spec: TrainingSpec, *, check_data: bool) -> list[Problem]:
 
 
 def load_training_yaml(text: str, *, seed: str | None = None) -> TrainingSpec:
-    """Read a spec from YAML; every fault becomes a ``SpecError``."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SpecError([Problem("", "This is not valid YAML; mend it.")]) from None
-    if not isinstance(data, dict):
-        raise SpecError(
-            [Problem("", "A spec is a YAML mapping of settings; this is not.")]
-        )
-    return validate_training(data if seed is None else {**data, "seed": seed})
+    """Read a training's spec from YAML; every fault becomes a ``SpecError``."""
+    return validate_training(mapping_of(text, seed))

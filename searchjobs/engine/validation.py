@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import yaml
 from pydantic import ValidationError
 
 from .contracts import methods, spaces
 from .plan import data_problems
 from .problems import Problem, SpecError, sentences
 from .spec import SearchSpec
+from .whole_spec import mapping_of
 
 
 def validate(data: dict[str, Any], *, check_data: bool = True) -> SearchSpec:
@@ -87,18 +87,4 @@ def load_yaml(
 
     ``seed`` replaces the one in the text.
     """
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise SpecError(
-            [Problem("", f"This is not valid YAML{line}; mend it.")]
-        ) from None
-    if not isinstance(data, dict):
-        raise SpecError(
-            [Problem("", "A spec is a YAML mapping of settings; this is not.")]
-        )
-    if seed is not None:
-        data = {**data, "seed": seed}
-    return validate(data, check_data=check_data)
+    return validate(mapping_of(text, seed), check_data=check_data)
