@@ -8,6 +8,7 @@ what is read, so a search that is resumed reads the same.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -136,6 +137,10 @@ class _Ahead:
             generator=torch.Generator(),  # leaves that of the search alone
         )
         self._read: Iterator[Tensor | tuple[int, str]] = iter(())
+        # A loader that is collected in a cycle finds its queues closed, cannot tell
+        # its workers to end and waits five seconds for each of them; one that is held
+        # until then ends them at once.
+        weakref.finalize(self, list.clear, [self._loader])
 
     def start(self, batches: Sequence[Tensor]) -> None:
         self._expected = list(reversed(batches))
