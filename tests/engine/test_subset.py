@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from searchjobs.engine.events import SamplesPruned
 from searchjobs.engine.problems import SearchError, SpecError
 from searchjobs.engine.search import search
 from searchjobs.engine.selection.subset import StoredSubset, SubsetOptions
@@ -97,7 +98,8 @@ def test_a_subset_fits_however_its_images_are_normalised(made: Path) -> None:
     assert StoredSubset.problems(spec.selection, spec, {}) == []
 
 
-def test_classes_too_small_for_their_share_are_told_and_not_searched_without() -> None:
+def test_classes_too_small_for_their_share_keep_what_was_planned_all_the_same() -> None:
+    """Six of each class in T: 0.9 of a sample a class is nine of the ten classes."""
     spec = tiny(
         space={"name": "nas-bench-201", "channels": 4, "cells": 1},
         dataset={"name": "digits", "per_class": 12},
@@ -106,8 +108,10 @@ def test_classes_too_small_for_their_share_are_told_and_not_searched_without() -
         selection={"name": "class-random", "keep_train": 0.15},
     )
 
-    with pytest.raises(SearchError, match="only 0 would stay"):
-        list(search(spec))
+    (event,) = (each for each in search(spec) if isinstance(each, SamplesPruned))
+
+    assert (event.before, event.after) == (60, 9)
+    assert event.class_counts_after == [1] * 9 + [0]
 
 
 @pytest.mark.parametrize("given", [{"dataset": "digits"}, {"augmentation": 3}])

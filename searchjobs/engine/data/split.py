@@ -63,3 +63,19 @@ def share_of(count: int, share: float) -> int:
     """Return floor(share x count), whole where the product is meant to be whole."""
     # 0.29 x 100 is 28.999999999999996 in floating point
     return math.floor(count * share + 1e-9)
+
+
+def shares_of(counts: Sequence[int], share: float) -> list[int]:
+    """Return floor(share x count) of each, and one more of some: together exactly
+    ``share_of`` their sum.  The largest remainders are rounded up, of equal ones the
+    first."""
+    parts = [count * share for count in counts]
+    found = [math.floor(part) for part in parts]
+    # of equal remainders the last digits may differ, and the first is to come first
+    remainders = [
+        round(part - whole, 9) for part, whole in zip(parts, found, strict=True)
+    ]
+    by_size = sorted(range(len(parts)), key=lambda place: -remainders[place])
+    for place in by_size[: share_of(sum(counts), share) - sum(found)]:
+        found[place] += 1
+    return found

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Selection, SetName, methods, selections
-from ..data.split import share_of
+from ..data.split import share_of, shares_of
 from ..diagnostics.accuracy import EVALUATION_BATCH
 from ..events import Event, Progress, SamplesPruned
 from ..problems import Problem
@@ -160,8 +160,8 @@ class Glister(Selection):
         if self.options.mode != "class":
             yield torch.arange(len(labels)), self._budget()
             return
-        counts = labels.bincount(minlength=self.search.classes)
-        for number, wanted in enumerate(shares(counts, self._budget())):
+        counts = labels.bincount(minlength=self.search.classes).tolist()
+        for number, wanted in enumerate(shares_of(counts, self.options.keep_train)):
             yield torch.nonzero(labels == number).flatten(), wanted
 
     def _by_gain(self, epoch: int) -> Generator[Progress, None, _Chosen]:
@@ -332,18 +332,6 @@ class Glister(Selection):
                 )
             )
         return found
-
-
-def shares(counts: Tensor, wanted: int) -> list[int]:
-    """Divide ``wanted`` among classes as their counts (M,) are, exactly: what rounding
-    down leaves goes to the largest remainders, of equal ones to the first classes."""
-    total = int(counts.sum())
-    whole = counts * wanted // total
-    remainders = counts * wanted - whole * total
-    more = remainders.argsort(descending=True, stable=True)[: wanted - int(whole.sum())]
-    whole[more] += 1
-    found: list[int] = whole.tolist()
-    return found
 
 
 def _refreshes(options: RefreshOptions, spec: SearchSpec, epoch: int) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.split import share_of
+from ..data.split import share_of, shares_of
 from ..events import SamplesPruned
 from ..problems import SearchError
 from .class_limit import balance, choose, limits, strictness
@@ -52,9 +52,9 @@ def choose_kept(
 ) -> Tensor:
     """Return which samples stay, bool (n,).
 
-    ``none`` keeps floor(share n), ``stratified`` floor(share n_c) of each class;
-    ``limit`` takes away no more of a class than Eq. 5 and 6 of BDP allow with one
-    event.  Ties leave in the order of the samples.
+    ``none`` keeps floor(share n); ``stratified`` as many, of each class floor(share
+    n_c) or one more (see ``shares_of``); ``limit`` takes away no more of a class than
+    Eq. 5 and 6 of BDP allow with one event.  Ties leave in the order of the samples.
 
     Args:
         values: scores (n,), on the CPU.
@@ -67,8 +67,7 @@ def choose_kept(
     gone = len(values) - share_of(len(values), share)
     counts = labels.bincount()
     if rule == "stratified":
-        kept_of_class = [share_of(count, share) for count in counts.tolist()]
-        allowed = counts - torch.tensor(kept_of_class, dtype=torch.int64)
+        allowed = counts - torch.tensor(shares_of(counts.tolist(), share))
         removed = choose(
             ranked, labels[ranked], len(values), allowed, overflow="redistribute"
         )
@@ -87,7 +86,8 @@ def choose_set(
 ) -> Chosen:
     """Choose from one set and say what came of it.
 
-    Raises SearchError if fewer than two samples stay: small classes may lose all.
+    Raises SearchError if fewer than two samples stay: files that cannot be read may
+    leave less to choose from than was planned.
     """
     drop, share = options.drop(pool.name), options.keep(pool.name)
     rule = options.class_rule
@@ -95,9 +95,9 @@ def choose_set(
     kept = choose_kept(scores.values, labels, share, drop, rule)
     if (left := int(kept.sum())) < 2:
         raise SearchError(
-            f"Of the {len(kept):,} samples of {pool.name} only {left} would stay, for "
-            f"{share:.2%} of each class are less than one, and a batch needs at least "
-            "two. Keep a larger share, or let the classes not count.",
+            f"Of the {len(kept):,} samples of {pool.name} only {left} would stay, and "
+            "a batch needs at least two. Keep a larger share than "
+            f"{share:.2%}.",
             "data",
         )
     before = labels.bincount(minlength=pool.classes)

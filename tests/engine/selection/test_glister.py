@@ -21,7 +21,6 @@ from searchjobs.engine.selection._refreshed import (
     greedy,
     supernet_logits,
 )
-from searchjobs.engine.selection.glister import shares
 from searchjobs.engine.spec import SearchSpec
 
 from ..conftest import epochs_of, tiny
@@ -117,20 +116,6 @@ def test_exactly_as_many_are_chosen_as_are_wanted(
     assert int(taken.sum()) == wanted
     assert not (taken & excluded).any()
     assert gains.isfinite().all()
-
-
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.floats(0, 1))
-def test_shares_of_classes_add_up_and_none_is_more_than_there_is(
-    counts: list[int], share: float
-) -> None:
-    if sum(counts) == 0:
-        return
-    wanted = int(share * sum(counts))
-    found = shares(torch.tensor(counts), wanted)
-    assert sum(found) == wanted
-    for count, part in zip(counts, found, strict=True):
-        assert abs(part - count * wanted / sum(counts)) < 1
-        assert 0 <= part <= count
 
 
 @pytest.mark.parametrize("mode", ["sample", "class", "batch"])

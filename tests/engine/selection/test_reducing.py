@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import torch
 from hypothesis import given
 
-from searchjobs.engine.data.split import share_of
+from searchjobs.engine.data.split import share_of, shares_of
 from searchjobs.engine.selection.class_limit import balance, limits, strictness
 from searchjobs.engine.selection.reducing import choose_kept
 
@@ -40,6 +40,19 @@ def test_stratified_every_class_keeps_its_share() -> None:
     assert kept(0.34, "lowest", "stratified") == [1, 4]
 
 
+def test_what_rounding_leaves_goes_to_the_largest_remainder_and_then_the_first() -> (
+    None
+):
+    # half of 3 and 3: one of each, and the third to the first class
+    assert kept(0.5, "highest", "stratified") == [0, 2, 5]
+    # 0.29 x 100 is less than 29 in floating point; 4.06 and 2.03 are rounded down
+    assert shares_of([100, 14, 7], 0.29) == [29, 4, 2]
+    # 0.6, 1.2 and 1.8, together 3: the largest remainder is the last
+    assert shares_of([2, 4, 6], 0.3) == [0, 1, 2]
+    # of equal remainders the first
+    assert shares_of([5, 0, 15, 25], 0.1) == [1, 0, 1, 2]
+
+
 def test_the_class_limit_of_bdp_holds_back_what_exceeds_it() -> None:
     skewed = torch.tensor([0, 0, 0, 0, 1, 1])
     scores = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.9, 0.8], dtype=torch.float64)
@@ -52,12 +65,42 @@ def test_the_class_limit_of_bdp_holds_back_what_exceeds_it() -> None:
 def test_the_sizes_are_those_of_the_share(case: tuple[list, list, float, str]) -> None:
     values, labels, share, drop = torch.tensor(case[0]).double(), *case[1:]
     classes = torch.tensor(labels)
-    plain = choose_kept(values, classes, share, drop, "none")
-    assert int(plain.sum()) == math.floor(len(values) * share + 1e-9)
-    stratified = choose_kept(values, classes, share, drop, "stratified")
+    for rule in ("none", "stratified"):
+        found = choose_kept(values, classes, share, drop, rule)  # type: ignore[arg-type]
+        assert int(found.sum()) == math.floor(len(values) * share + 1e-9), rule
+
+
+@given(sets)
+def test_stratified_no_class_is_more_than_one_sample_from_its_share(
+    case: tuple[list, list, float, str],
+) -> None:
+    values, labels, share, drop = torch.tensor(case[0]).double(), *case[1:]
+    classes = torch.tensor(labels)
+    found = choose_kept(values, classes, share, drop, "stratified")
     for label in range(4):
-        count = int((classes == label).sum())
-        assert int(stratified[classes == label].sum()) == share_of(count, share)
+        own = classes == label
+        stays = int(found[own].sum())
+        assert abs(stays - share * int(own.sum())) < 1
+        # and within a class it is the ranking that decides
+        ranked = values[own].argsort(stable=True, descending=drop == "highest")
+        assert found[own][ranked].tolist() == [False] * (len(ranked) - stays) + (
+            [True] * stays
+        )
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.integers(1, 1000))
+def test_shares_of_classes_add_up_to_the_plan(counts: list[int], part: int) -> None:
+    share = part / 1000
+    found = shares_of(counts, share)
+    assert sum(found) == share_of(sum(counts), share)
+    remainders = [(count * part) % 1000 for count in counts]
+    pairs = zip(found, counts, strict=True)
+    more = [stays - count * part // 1000 for stays, count in pairs]
+    assert set(more) <= {0, 1}
+    # whoever is rounded up has no smaller a remainder than whoever is not
+    up = [(-remainders[place], place) for place, one in enumerate(more) if one]
+    down = [(-remainders[place], place) for place, one in enumerate(more) if not one]
+    assert not up or not down or max(up) < min(down)
 
 
 @given(sets)
