@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,11 +39,11 @@ class Fit:
         purpose: of the random stream that shuffles; apart from all others.
         epochs: passes over the pool.
         batch_size: samples of a step.
-        loss: returns the mean loss of a step, given the 1-based epoch and the places
-            int64 (B,) of its samples in the pool, on the device.
+        loss: returns the mean loss of a step, given the 1-based epoch, the places int64
+            (B,) of its samples in the pool, and their ids (B,), both on the device.
         rate: learning rate of a 1-based epoch; None leaves it alone.
-        expect: told before each epoch of the places of all its steps, for images that
-            are read ahead.
+        reads: whether its steps look at images, so that those on the disk are to be
+            read ahead.
         phase: what it is, for people who wait for it.
     """
 
@@ -53,9 +53,9 @@ class Fit:
     purpose: str
     epochs: int
     batch_size: int
-    loss: Callable[[int, Tensor], Tensor]
+    loss: Callable[[int, Tensor, Tensor], Tensor]
     rate: Callable[[int], float] | None = None
-    expect: Callable[[Sequence[Tensor]], None] | None = None
+    reads: bool = True
     phase: str = "scoring"
 
 
@@ -76,19 +76,22 @@ def fit(work: Fit, state: dict[str, Any] | None = None) -> Fitting:
         work.network.load_state_dict(state["network"])
         work.optimiser.load_state_dict(state["optimiser"])
         done = state["epoch"]
-    stream = work.pool.streams[work.purpose]
+    pool = work.pool
+    stream = pool.streams[work.purpose]
+    told = time.perf_counter()
     for epoch in range(done + 1, work.epochs + 1):
         if work.rate is not None:
             work.optimiser.param_groups[0]["lr"] = work.rate(epoch)
-        order = torch.randperm(len(work.pool.ids), generator=stream)
-        parts = batches(order.to(work.pool.device), work.batch_size)
-        if work.expect is not None:
-            work.expect(parts)
+        order = torch.randperm(len(pool.ids), generator=stream).to(pool.device)
+        parts = batches(order, work.batch_size)
+        ids = batches(pool.ids[order], work.batch_size)
+        if work.reads:
+            pool.data.expect("scoring", ids)
         work.network.train()
-        total = torch.zeros((), dtype=torch.float64, device=work.pool.device)
-        told = begun = time.perf_counter()
+        total = torch.zeros((), dtype=torch.float64, device=pool.device)
+        begun = time.perf_counter()
         for step, places in enumerate(parts, start=1):
-            loss = work.loss(epoch, places)
+            loss = work.loss(epoch, places, ids[step - 1])
             work.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             work.optimiser.step()

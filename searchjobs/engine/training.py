@@ -170,13 +170,13 @@ class _Training:
             epoch, options.epochs, options.learning_rate, options.learning_rate_min
         )
 
-    def _loss(self, epoch: int, places: Tensor) -> Tensor:
+    def _loss(self, _: int, __: Tensor, ids: Tensor) -> Tensor:
         noise = self.streams.on_device("augmentation")
-        batch = self.train.batch(self.ids[places], self.spec.augmentation, noise)
+        batch = self.train.batch(ids, self.spec.augmentation, noise)
         logits = self._forward(batch.images)
         loss = cross_entropy(logits, batch.labels)
         with torch.no_grad():
-            self._sums[0] += loss * len(places)
+            self._sums[0] += loss * len(ids)
             self._sums[1] += (logits.argmax(-1) == batch.labels).sum()
         return loss
 
@@ -209,7 +209,9 @@ class _Training:
         """Return mean loss and accuracy on the images that were not trained on."""
         self.network.eval()
         sums = torch.zeros(2, device=self.ids.device, dtype=torch.float64)
-        for ids in torch.arange(len(self.test), device=self.ids.device).split(MEASURED):
+        parts = torch.arange(len(self.test), device=self.ids.device).split(MEASURED)
+        self.test.expect("measuring", parts)
+        for ids in parts:
             batch = self.test.batch(ids)
             logits = self._forward(batch.images)
             sums[0] += cross_entropy(logits, batch.labels, reduction="sum")
@@ -225,6 +227,7 @@ class _Training:
         return {
             "spec": self.spec.fingerprint(),
             "data": self.train.fingerprint,
+            "test": self.test.fingerprint,
             "fit": fitted,
             "streams": self.streams.state_dict(),
             "report": report.model_dump_json(),
@@ -233,7 +236,9 @@ class _Training:
     def require(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; raises SearchError if it is another's."""
         checkpoint.require_spec(state, self.spec.fingerprint())
-        if state["data"] != self.train.fingerprint:
+        # checkpoints of a former version say nothing of the images that measure
+        test = state.get("test", self.test.fingerprint)
+        if (state["data"], test) != (self.train.fingerprint, self.test.fingerprint):
             raise SearchError(
                 "The images of the data set have changed since this training began. "
                 "Put the former images back, or launch anew.",

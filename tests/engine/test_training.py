@@ -6,10 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from searchjobs.engine.events import CellEpoch, Checkpointed
-from searchjobs.engine.problems import SpecError
+from searchjobs.engine.events import CellEpoch, CellTrained, Checkpointed
+from searchjobs.engine.problems import SearchError, SpecError
 from searchjobs.engine.training import train_cell
 from searchjobs.engine.training_spec import validate_training
 
@@ -67,3 +68,35 @@ def test_a_section_that_is_no_mapping_is_told_in_a_sentence(
 ) -> None:
     with pytest.raises(SpecError, match="should be a valid dictionary"):
         validate_training({"architecture": CELL, **given}, check_data=False)
+
+
+def test_test_images_measure_and_may_not_change_between_two_attempts(
+    tmp_path: Path,
+) -> None:
+    draw = np.random.default_rng(1)
+    arrays = {"x": draw.integers(0, 256, (20, 8, 8, 3), np.uint8), "y": [0, 1] * 10}
+    file = tmp_path / "images.npz"
+
+    def write(tests: int) -> None:
+        part = {"x_test": arrays["x"][:tests], "y_test": arrays["y"][:tests]}
+        np.savez(file, **arrays, **(part if tests else {}))
+
+    write(6)
+    spec = validate_training(
+        {
+            "space": {"channels": 4, "cells": 1},
+            "architecture": CELL,
+            "dataset": {"name": "npz", "path": str(file)},
+            "training": {"epochs": 2, "batch_size": 8},
+            "compute": {"device": "cpu", "threads": 1},
+        }
+    )
+
+    *_, found = train_cell(spec, tmp_path)
+    assert isinstance(found, CellTrained)
+    assert (found.split, found.images) == ("test", 6)
+
+    for tests in (4, 0):  # fewer, and none, so that a share would be held out
+        write(tests)
+        with pytest.raises(SearchError, match="have changed since this training"):
+            list(train_cell(spec, tmp_path, resume=True))

@@ -75,6 +75,70 @@ def test_a_train_folder_inside_is_used(tree: Path, tmp_path: Path) -> None:
     assert Folder.look(options(outer)).classes == ("cat", "dog")
 
 
+def sets(tree: Path, outer: Path, *parts: str) -> Path:
+    """Put the tree into ``train``, and a cat, two dogs and a bird into other parts."""
+    outer.mkdir()
+    tree.rename(outer / "train")
+    for part in parts:
+        for label, count in (("cat", 1), ("dog", 2), ("bird", 1)):
+            (outer / part / label).mkdir(parents=True)
+            for number in range(count):
+                image = Image.fromarray(picture(len(part) + number))
+                image.save(outer / part / label / f"{number}.png")
+    return outer
+
+
+@pytest.mark.parametrize("parts", [("val",), ("test", "val")])
+def test_test_images_lie_beside_the_folder_named_train(
+    tree: Path, tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    given = options(sets(tree, tmp_path / "outer", *parts), image_size=8, per_class=1)
+
+    found = Folder.load_test(given)
+
+    assert found is not None
+    assert found.classes == Folder.load(given).classes == ("cat", "dog")
+    assert found.labels.tolist() == [0, 1, 1]
+    expected = torch.from_numpy(picture(len(parts[0]) + 1)).permute(2, 0, 1)
+    assert torch.equal(found.pixels[2], expected)
+
+
+def test_classes_to_keep_are_kept_of_the_test_images_by_their_names(
+    tree: Path, tmp_path: Path
+) -> None:
+    root = sets(tree, tmp_path / "outer", "test")
+    (root / "train" / "ant").mkdir()
+    Image.fromarray(picture(1)).save(root / "train" / "ant" / "0.png")
+
+    # numbers count the classes that train: 1 is the cat there, and the bird's here
+    found = Folder.load_test(options(root, classes=[1, 2]))
+
+    assert found is not None
+    assert found.classes == ("cat", "dog")
+    assert found.labels.tolist() == [0, 1, 1]
+    assert Folder.load_test(options(root)) is None, "no ant to test by"
+
+
+def test_a_folder_without_a_train_folder_has_no_test_images(tree: Path) -> None:
+    assert Folder.load_test(options(tree)) is None
+    (tree / "test" / "cat").mkdir(parents=True)
+    assert Folder.load_test(options(tree)) is None
+
+
+def test_a_test_folder_without_classes_is_passed_over(
+    tree: Path, tmp_path: Path
+) -> None:
+    """As that of ImageNet, whose images nobody may know."""
+    root = sets(tree, tmp_path / "outer", "val")
+    (root / "test").mkdir()
+    Image.fromarray(picture(1)).save(root / "test" / "0001.png")
+
+    found = Folder.load_test(options(root))
+
+    assert found is not None
+    assert len(found.labels) == 3
+
+
 def test_per_class_and_classes_choose_before_anything_is_decoded(tree: Path) -> None:
     (tree / "dog" / "zz.png").write_bytes(b"broken, but beyond the first three")
     (tree / "bird").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from searchjobs.engine.events import EpochFinished
 from searchjobs.engine.problems import SearchError
 from searchjobs.engine.search import search
 from searchjobs.engine.sections import Augmentation
+from searchjobs.engine.training import train_cell
+from searchjobs.engine.training_spec import validate_training
 from searchjobs.engine.validation import validate
 
 ImageNet, Folder = sources.get("imagenet"), sources.get("folder")
 CONSTANTS = {"normalise": "given", "mean": "0.4, 0.5, 0.6", "std": "0.2, 0.25, 0.3"}
 CPU = torch.device("cpu")
+CELL = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
 
 
 @pytest.fixture
@@ -141,6 +145,53 @@ def test_a_check_finds_what_is_broken_and_a_search_leaves_it_out(root: Path) -> 
     same = ImageNet.load(left)
     assert same.fingerprint == images.fingerprint
     assert torch.equal(on_disk.in_memory(same.pixels), on_disk.in_memory(images.pixels))
+
+
+def test_validation_images_beside_train_test_a_cell(root: Path) -> None:
+    assert ImageNet.load_test(options(root)) is None
+    shutil.copytree(root / "train", root / "val")
+    broken = "val/n01443537/n01443537_00.JPEG"
+    (root / broken).write_bytes(b"broken")
+
+    told, images = loaded(options(root, per_class=5))
+    found = ImageNet.load_test(options(root, per_class=5, leave_out=[broken]))
+
+    assert told == [10, 10], "they are read, too, and are not counted"
+    assert [each.path for each in images.unreadable] == [broken]
+    assert images.labels.tolist() == [0] * 5 + [1] * 5
+    assert found is not None
+    assert found.labels.tolist() == [0] * 12 + [1] * 11
+    there = Folder.load_test(Folder.Options(path=str(root), image_size=8, **CONSTANTS))
+    assert torch.equal(on_disk.in_memory(found.pixels), there.pixels)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_cell_trains_on_images_that_stay_on_the_disk(
+    root: Path, workers: int
+) -> None:
+    shutil.copytree(root / "train", root / "val")
+
+    def trained(source: str, **more: Any) -> list[Any]:
+        spec = validate_training(
+            {
+                "space": {"channels": 4, "cells": 1},
+                "architecture": CELL,
+                "dataset": {"name": source, "path": str(root), "image_size": 8}
+                | CONSTANTS
+                | more,
+                "training": {"epochs": 2, "batch_size": 7},
+                "augmentation": {"crop_padding": 1},
+                "compute": {"device": "cpu", "threads": 1},
+            }
+        )
+        clock = {"seconds"}
+        kinds = ("cell_epoch", "cell_trained")
+        events = [each for each in train_cell(spec) if each.type in kinds]
+        return [each.model_dump(exclude=clock) for each in events]
+
+    found = trained("imagenet", workers=workers)
+    assert found == trained("folder")
+    assert (found[-1]["split"], found[-1]["images"]) == ("test", 24)
 
 
 def test_the_fingerprint_follows_files_classes_and_size(root: Path) -> None:

@@ -48,7 +48,10 @@ class Batches:
         monkeypatch.setattr(ImageNet16, "md5", tuple(sums))
 
     def write(self, number: int, content: bytes) -> str:
-        (self.folder / f"train_data_batch_{number + 1}").write_bytes(content)
+        return self.write_as(f"train_data_batch_{number + 1}", content)
+
+    def write_as(self, name: str, content: bytes) -> str:
+        (self.folder / name).write_bytes(content)
         return hashlib.md5(content).hexdigest()
 
 
@@ -81,6 +84,38 @@ def test_the_first_classes_come_in_the_order_of_the_batches(
     assert len(images.classes) == subset
     assert images.classes[0] == "1"
     assert images.mean == pytest.approx((122.68 / 255, 116.66 / 255, 104.01 / 255))
+
+
+def test_the_validation_images_of_imagenet_test_a_cell(
+    batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = options(batches.folder, per_class=3, classes="2, 120")
+    assert ImageNet16.load_test(given) is None, "the training batches are alone"
+    pixels, labels = batches.data[0], batches.labels[0]
+    content = pickle.dumps({"data": pixels, "labels": labels.tolist()}, protocol=2)
+    md5 = batches.write_as("val_data", content)
+    monkeypatch.setattr(ImageNet16, "validation_md5", md5)
+
+    images = ImageNet16.load_test(given)
+
+    kept = np.flatnonzero(np.isin(labels, (2, 120)))
+    assert images.classes == ("2", "120")
+    assert images.labels.tolist() == (labels[kept] == 120).astype(int).tolist()
+    expected = torch.from_numpy(pixels[kept]).view(-1, 3, 16, 16)
+    assert torch.equal(images.pixels, expected)
+    (batches.folder / "val_data").unlink()
+    again = ImageNet16.load_test(given)
+    assert again.fingerprint == images.fingerprint, "kept, as the training images are"
+
+
+def test_changed_validation_images_are_never_opened(
+    batches: Batches, tmp_path: Path
+) -> None:
+    batches.write_as("val_data", pickle.dumps(Bomb(tmp_path / "mark")))
+
+    with pytest.raises(DataError, match=r"val_data is not the published file"):
+        ImageNet16.load_test(options(batches.folder))
+    assert not (tmp_path / "mark").exists()
 
 
 def test_looking_counts_the_same(batches: Batches) -> None:

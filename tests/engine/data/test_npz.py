@@ -33,7 +33,13 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "keys", [("train_images", "train_labels"), ("images", "labels"), ("x", "y")]
+    "keys",
+    [
+        ("train_images", "train_labels"),
+        ("x_train", "y_train"),
+        ("images", "labels"),
+        ("x", "y"),
+    ],
 )
 def test_each_pair_of_names_is_understood(file: Path, keys: tuple[str, str]) -> None:
     np.savez(file, **{keys[0]: images(), keys[1]: LABELS})
@@ -58,6 +64,53 @@ def test_class_names_and_test_images_may_lie_beside(file: Path) -> None:
 
     assert Npz.look(options(file)).classes == ("cat", "dog", "frog")
     assert Npz.load(options(file, classes="frog,cat")).labels.tolist() == [0, 1, 0, 1]
+
+
+def with_test(file: Path, tests: np.ndarray, labels: list[int]) -> Any:
+    """Write an npz file with test images and return options for it."""
+    arrays = {"x_train": images(), "y_train": LABELS, "classes": list("abc")}
+    np.savez(file, **arrays, x_test=tests, y_test=np.array(labels)[:, None])
+    return options(file, per_class=1)
+
+
+def test_test_images_are_those_of_their_own_arrays(file: Path) -> None:
+    given = with_test(file, images(5)[::-1], [2, 1, 0, 2, 2])
+    assert Npz.load(given).labels.tolist() == [0, 1, 2]
+
+    found = Npz.load_test(given)
+
+    assert found.classes == ("a", "b", "c")
+    assert found.labels.tolist() == [2, 1, 0, 2, 2]
+    expected = torch.from_numpy(images(5)[::-1].copy()).permute(0, 3, 1, 2)
+    assert torch.equal(found.pixels, expected)
+    kept = Npz.load_test(given.model_copy(update={"classes": ("c", "a")}))
+    assert kept.labels.tolist() == [1, 0, 1, 1]
+
+
+def test_a_file_without_test_images_has_none(file: Path) -> None:
+    np.savez(file, x=images(), y=LABELS)
+
+    assert Npz.load_test(options(file)) is None
+
+
+@pytest.mark.parametrize(
+    ("tests", "labels", "sentence"),
+    [
+        (images(3), [0, 1, 3], "The largest test label is 3, and there are 3 classes"),
+        (images(3), [0, 1, 1], "There is no test image of the class 'c'"),
+        (images(3)[:, :4, :4], [0, 1, 2], "The test images are 4x4 pixels and the"),
+        (images(3) / 255, [0, 1, 2], r"images.npz \(test\) are float64; store them"),
+        (images(3), [0, 1], "one label an image"),
+    ],
+)
+def test_test_images_that_do_not_fit_are_refused_when_they_are_asked_for(
+    file: Path, tests: np.ndarray, labels: list[int], sentence: str
+) -> None:
+    given = with_test(file, tests, labels)
+    assert Npz.look(given).images == 3
+
+    with pytest.raises(DataError, match=sentence):
+        Npz.load_test(given)
 
 
 def test_channels_may_come_first(file: Path) -> None:

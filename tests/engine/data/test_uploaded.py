@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from uuid import uuid4
 
@@ -52,6 +53,21 @@ def test_what_the_unpacking_left_out_is_told_with_what_cannot_be_read(
     images = Uploaded.load(Uploaded.Options(upload=ID))
 
     assert [each.path for each in images.unreadable] == ["a.txt", "cat/1.png"]
+
+
+def test_an_upload_of_sets_has_test_images(root: Path) -> None:
+    folder, options = root / "uploads" / ID, Uploaded.Options(upload=ID, image_size=8)
+    assert Uploaded.load_test(options) is None
+    for part in ("train", "test"):
+        shutil.copytree(folder, root / part)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for part in ("train", "test"):
+        (root / part).rename(folder / part)
+    (folder / "test" / "dog" / "1.png").unlink()
+
+    assert Uploaded.load(options).labels.tolist() == [0, 0, 1, 1]
+    assert Uploaded.load_test(options).labels.tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("upload", ["", "..", f"../uploads/{ID}", "cat", f"{ID}/cat"])

@@ -48,6 +48,8 @@ class Torchvision(Source):
     size: ClassVar[int]
     counts: ClassVar[tuple[int, ...]]
     """Published training images of each class."""
+    test_counts: ClassVar[tuple[int, ...]]
+    """The same of the test images."""
     class_names: ClassVar[tuple[str, ...]]
     published: ClassVar[Published | None] = None
     wanted: ClassVar[str]
@@ -55,12 +57,13 @@ class Torchvision(Source):
 
     @classmethod
     @abstractmethod
-    def read(cls, root: Path, *, download: bool) -> tuple[Tensor, Tensor]:
-        """Return pixels uint8 (n, 3, H, W) and labels (n,) of the training images."""
+    def read(cls, root: Path, *, train: bool, download: bool) -> tuple[Tensor, Tensor]:
+        """Return pixels uint8 (n, 3, H, W) and labels (n,) of the training or of the
+        test images."""
 
     @classmethod
     @abstractmethod
-    def is_there(cls, root: Path) -> bool:
+    def is_there(cls, root: Path, *, train: bool) -> bool:
         """Say whether the files are below a folder, without reading them."""
 
     @classmethod
@@ -72,12 +75,26 @@ class Torchvision(Source):
     @classmethod
     def load(cls, options: AnyOptions) -> Images:
         assert isinstance(options, TorchvisionOptions)
+        return cls._images(cls._root(options), options, train=True)
+
+    @classmethod
+    def load_test(cls, options: AnyOptions) -> Images | None:
+        """Return None where the files of the training images are alone."""
+        assert isinstance(options, TorchvisionOptions)
         root = cls._root(options)
-        fetch = options.download and not cls.is_there(root)
+        if not cls.is_there(root, train=False) and not options.download:
+            return None
+        # how many images a class has is about those that train
+        whole = options.model_copy(update={"per_class": None})
+        return cls._images(root, whole, train=False)
+
+    @classmethod
+    def _images(cls, root: Path, options: TorchvisionOptions, *, train: bool) -> Images:
+        fetch = options.download and not cls.is_there(root, train=train)
         try:
             # the engine's standard output carries events; torchvision prints there
             with contextlib.redirect_stdout(sys.stderr):
-                pixels, labels = cls.read(root, download=fetch)
+                pixels, labels = cls.read(root, train=train, download=fetch)
         except DAMAGED as error:
             what = "downloaded" if fetch else "read"
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
@@ -92,12 +109,13 @@ class Torchvision(Source):
                 "path",
             ) from None
         labels = labels.long()
-        counted = torch.bincount(labels, minlength=len(cls.counts)).tolist()
-        if tuple(counted) != cls.counts:
+        counts = cls.counts if train else cls.test_counts
+        counted = torch.bincount(labels, minlength=len(counts)).tolist()
+        if tuple(counted) != counts:
             raise DataError(
                 f"The files of {cls.label} at {root} are not the published ones: they "
-                f"hold {len(labels):,} images instead of {sum(cls.counts):,}, or "
-                "other classes; replace them.",
+                f"hold {len(labels):,} {'' if train else 'test '}images instead of "
+                f"{sum(counts):,}, or other classes; replace them.",
                 "path",
             )
         return prepare(pixels, labels, cls.class_names, options, cls.published)
@@ -105,7 +123,7 @@ class Torchvision(Source):
     @classmethod
     def _root(cls, options: TorchvisionOptions) -> Path:
         root = path_of(options.path) if options.path else data_root()
-        if cls.is_there(root) or options.download:
+        if cls.is_there(root, train=True) or options.download:
             return root
         raise DataError(
             f"There is no {cls.label} at {root}; give the folder that holds "

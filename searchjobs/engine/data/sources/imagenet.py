@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ...registry import Options as AnyOptions
 from ...registry import setting
 from ..decode import TOLD_EVERY, UnreadableError, square
 from ..on_disk import PixelsOnDisk
-from ..prepare import Published, chosen_classes, given_constants, summarise
+from ..prepare import Published, given_constants, summarise
 from ..source import (
     DataError,
     Images,
@@ -27,7 +29,8 @@ from ..source import (
     Unreadable,
     sources,
 )
-from .folder import Files, classes_in, root_of, train_folder
+from ._image_folder import Files, classes_in, folder_for_tests, train_folder
+from .folder import root_of
 
 
 class ImageNetOptions(SourceOptions):
@@ -36,7 +39,7 @@ class ImageNetOptions(SourceOptions):
         "",
         "Folder",
         "Folder that holds train, with one sub-folder of images a class, on the "
-        "worker's machine.",
+        "worker's machine; test or val beside it tests trained cells.",
         advanced=False,
     )
     image_size: int = setting(  # type: ignore[assignment]
@@ -86,7 +89,8 @@ class ImageNet(Source):
                 "choose auto, which takes those of ImageNet.",
                 "normalise",
             )
-        files = _files(options)
+        root = root_of(options.path)
+        files = _files(root, train_folder(root), options)
         counts = [len(names) for names in files.values()]
         return summarise(tuple(files), counts, options.image_size, options)
 
@@ -94,22 +98,42 @@ class ImageNet(Source):
     def load(cls, options: AnyOptions) -> Images:
         """List the images; none is read before it is needed."""
         assert isinstance(options, ImageNetOptions)
-        summary = cls.look(options)
-        files, root = _files(options), root_of(options.path)
-        base = train_folder(root).relative_to(root)
-        names = tuple(files)
+        root, summary = root_of(options.path), cls.look(options)
+        return cls._images(root, train_folder(root), summary.classes, options)
+
+    @classmethod
+    def load_test(cls, options: AnyOptions) -> Images | None:
+        assert isinstance(options, ImageNetOptions)
+        root = root_of(options.path)
+        folder = folder_for_tests(root, options)
+        if folder is None:
+            return None
+        # how many images a class has is about those that train
+        whole = options.model_copy(update={"per_class": None})
+        return cls._images(root, folder, cls.look(options).classes, whole)
+
+    @classmethod
+    def _images(
+        cls,
+        root: Path,
+        folder: Path,
+        classes: tuple[str, ...],
+        options: ImageNetOptions,
+    ) -> Images:
+        """List the images of these classes, which the folder holds."""
+        files, base = _files(root, folder, options), folder.relative_to(root)
         paths: list[bytes] = []
         labels: list[int] = []
-        for number, label in enumerate(chosen_classes(names, options)):
-            chosen = files[names[label]][: options.per_class]
-            paths += [os.fsencode(base / names[label] / name) for name in chosen]
+        for number, label in enumerate(classes):
+            chosen = files[label][: options.per_class]
+            paths += [os.fsencode(base / label / name) for name in chosen]
             labels += [number] * len(chosen)
         where, constants = np.array(paths), given_constants(options) or cls.published
         pixels = PixelsOnDisk(root, where, options.image_size, options.workers)
         return Images(
             pixels,  # type: ignore[arg-type]  # is used as a tensor is
             torch.tensor(labels),
-            summary.classes,
+            classes,
             constants.mean,
             constants.std,
             _fingerprint(where, labels, options.image_size),
@@ -117,41 +141,52 @@ class ImageNet(Source):
 
     @classmethod
     def loading(cls, options: AnyOptions) -> Loading:
-        """Read every image once, to find those that are broken."""
-        images = cls.load(options)
-        pixels = images.pixels
-        assert isinstance(pixels, PixelsOnDisk)
-
-        def fault(position: int) -> str:
-            try:
-                square(pixels.path(position), pixels.size)
-            except UnreadableError as error:
-                return str(error)
-            return ""
-
-        bad: dict[int, str] = {}
-        with ThreadPoolExecutor() as pool:
-            for start in range(0, len(pixels), TOLD_EVERY):
-                part = range(start, min(start + TOLD_EVERY, len(pixels)))
-                found = zip(part, pool.map(fault, part), strict=True)
-                bad |= {position: why for position, why in found if why}
-                yield part.stop
-        unreadable = tuple(
-            Unreadable(os.fsdecode(pixels.files[position]), sentence)
-            for position, sentence in sorted(bad.items())
-        )
+        """Read every image once, those to test by too, to find what is broken."""
+        assert isinstance(options, ImageNetOptions)
+        images, test = cls.load(options), cls.load_test(options)
+        unreadable: list[Unreadable] = []
+        for each in (images, test):
+            if each is None:
+                continue
+            for done, found in _broken(each.pixels):
+                unreadable += found
+                # how far it is, is told in images that train
+                yield done if each is images else len(images.labels)
         if not unreadable:
             return images
         left = {"leave_out": (*options.leave_out, *(e.path for e in unreadable))}
         whole = cls.load(options.model_copy(update=left))
-        return replace(whole, unreadable=unreadable)
+        return replace(whole, unreadable=tuple(unreadable))
 
 
-def _files(options: ImageNetOptions) -> Files:
-    """Return the files of each class without those that are left out."""
-    root = root_of(options.path)
-    files = classes_in(root)
-    base = train_folder(root).relative_to(root)
+def _broken(pixels: PixelsOnDisk | Tensor) -> Iterator[tuple[int, list[Unreadable]]]:
+    """Yield how many images have been read, and those of the last that are broken."""
+    assert isinstance(pixels, PixelsOnDisk)
+
+    def fault(position: int) -> str:
+        try:
+            square(pixels.path(position), pixels.size)
+        except UnreadableError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(pixels), TOLD_EVERY):
+            part = range(start, min(start + TOLD_EVERY, len(pixels)))
+            told = zip(part, pool.map(fault, part), strict=True)
+            yield (
+                part.stop,
+                [
+                    Unreadable(os.fsdecode(pixels.files[position]), sentence)
+                    for position, sentence in told
+                    if sentence
+                ],
+            )
+
+
+def _files(root: Path, folder: Path, options: ImageNetOptions) -> Files:
+    """Return the files of each class of a folder without those that are left out."""
+    files, base = classes_in(folder), folder.relative_to(root)
     gone: dict[str, set[str]] = {}
     for given in options.leave_out:
         path = Path(given)

@@ -8,6 +8,7 @@ import os
 import pickle
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -25,6 +26,7 @@ from ._pickled_arrays import load_arrays
 DAMAGED = (zipfile.BadZipFile, zlib.error)
 SIZE = 16
 BATCHES = 10
+VALIDATION = "val_data"
 
 
 class ImageNet16Options(SourceOptions):
@@ -38,8 +40,9 @@ class ImageNet16Options(SourceOptions):
     path: str = setting(
         "",
         "Folder",
-        "Folder that holds train_data_batch_1 to train_data_batch_10, or the file "
-        "that a former reading has left. Empty looks in the site's data folder.",
+        "Folder that holds train_data_batch_1 to train_data_batch_10 (and val_data, "
+        "to test trained cells by), or the files that a former reading has left. Empty "
+        "looks in the site's data folder.",
         advanced=False,
     )
 
@@ -72,61 +75,99 @@ class ImageNet16(Source):
         "bb6dd660c38c58552125b1a92f86b5d4",
         "8f03f34ac4b42271a294f91bf480f29b",
     )
+    validation_md5: ClassVar[str] = "3410e3017fdaefba8d5073aaa65e4bd6"
 
     @classmethod
     def look(cls, options: AnyOptions) -> Summary:
         assert isinstance(options, ImageNet16Options)
-        _, labels, names = cls._read(options)
+        _, labels = _read(cls._train_file(options), pixels=False)
+        names = _names(options)
         counts = np.bincount(labels, minlength=len(names)).tolist()
         return summarise(names, counts, SIZE, options)
 
     @classmethod
     def load(cls, options: AnyOptions) -> Images:
         assert isinstance(options, ImageNet16Options)
-        pixels, labels, names = cls._read(options, pixels=True)
+        return cls._images(cls._train_file(options), options)
+
+    @classmethod
+    def load_test(cls, options: AnyOptions) -> Images | None:
+        """Return the validation images of ImageNet (50 a class), on which nothing is
+        chosen here; None where their file is missing."""
+        assert isinstance(options, ImageNet16Options)
+        name = f"imagenet16-{options.subset}-val.npz"
+        file = _cached(options, {VALIDATION: cls.validation_md5}, name)
+        if file is None:
+            return None
+        # how many images a class has is about those that train
+        return cls._images(file, options.model_copy(update={"per_class": None}))
+
+    @classmethod
+    def _images(cls, file: Path, options: ImageNet16Options) -> Images:
+        pixels, labels = _read(file, pixels=True)
         return prepare(
             torch.from_numpy(pixels).view(-1, 3, SIZE, SIZE),
             torch.from_numpy(labels).long(),
-            names,
+            _names(options),
             options,
             cls.published,
         )
 
     @classmethod
-    def _read(
-        cls, options: ImageNet16Options, *, pixels: bool = False
-    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """Return pixels uint8 (n, 768), if wanted, labels (n,) and class names."""
-        cached = _cached(options, cls.md5)
-        names = tuple(str(number) for number in range(1, options.subset + 1))
-        try:
-            with np.load(cached, allow_pickle=False) as arrays:
-                labels = arrays["labels"]
-                found = arrays["images"] if pixels else np.empty((0, 768), np.uint8)
-        except (OSError, ValueError, KeyError, EOFError, *DAMAGED):
+    def _train_file(cls, options: ImageNet16Options) -> Path:
+        sums = {f"train_data_batch_{n}": md5 for n, md5 in enumerate(cls.md5, start=1)}
+        file = _cached(options, sums, f"imagenet16-{options.subset}.npz")
+        if file is None:
+            given = path_of(options.path) if options.path else data_root()
             raise DataError(
-                f"{cached} is damaged; remove it, and it is made anew from the "
-                "batches of ImageNet16.",
+                f"There is no ImageNet16 at {given}; give the folder that holds "
+                f"train_data_batch_1 to train_data_batch_{BATCHES}.",
                 "path",
-            ) from None
-        return found, labels, names
+            )
+        return file
 
 
-def _cached(options: ImageNet16Options, md5: tuple[str, ...]) -> Path:
-    """Return the file that holds the subset; made of the batches if it is not there.
+def _names(options: ImageNet16Options) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(1, options.subset + 1))
+
+
+def _read(file: Path, *, pixels: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels uint8 (n, 768), if wanted, and labels (n,)."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            labels = arrays["labels"]
+            found = arrays["images"] if pixels else np.empty((0, 768), np.uint8)
+    except (OSError, ValueError, KeyError, EOFError, *DAMAGED):
+        raise DataError(
+            f"{file} is damaged; remove it, and it is made anew from the batches of "
+            "ImageNet16.",
+            "path",
+        ) from None
+    return found, labels
+
+
+def _cached(
+    options: ImageNet16Options, sums: Mapping[str, str], name: str
+) -> Path | None:
+    """Return the file that holds the subset; made of the batches if it is not there,
+    None if these are not there either.
 
     It lies beside the batches, or in the site's data folder if they may not be
     written to.
+
+    Args:
+        options: where to look, and how many classes.
+        sums: the md5 of each batch, by the name of its file.
+        name: of the file that holds the subset.
     """
-    name, root = f"imagenet16-{options.subset}.npz", data_root()
-    given = path_of(options.path) if options.path else root
-    places = [given] if options.path else [root, root / "ImageNet16"]
+    root = data_root()
+    places = [path_of(options.path)] if options.path else [root, root / "ImageNet16"]
     for folder in (*places, root):
         if (folder / name).is_file():
             return folder / name
     for folder in places:
-        if (folder / "train_data_batch_1").is_file():
-            content = _filtered(folder, options.subset, md5)
+        if (folder / next(iter(sums))).is_file():
+            content = _filtered(folder, options.subset, sums)
             target = folder if os.access(folder, os.W_OK) else root
             try:
                 target.mkdir(parents=True, exist_ok=True)
@@ -138,19 +179,15 @@ def _cached(options: ImageNet16Options, md5: tuple[str, ...]) -> Path:
                     "path",
                 ) from None
             return target / name
-    raise DataError(
-        f"There is no ImageNet16 at {given}; give the folder that holds "
-        f"train_data_batch_1 to train_data_batch_{BATCHES}.",
-        "path",
-    )
+    return None
 
 
-def _filtered(folder: Path, subset: int, md5: tuple[str, ...]) -> bytes:
+def _filtered(folder: Path, subset: int, sums: Mapping[str, str]) -> bytes:
     """Return an npz of the images of the first ``subset`` classes, in the order of
     the batches; labels begin at 0."""
     images, labels = [], []
-    for number, expected in enumerate(md5, start=1):
-        pixels, numbers = _batch(folder / f"train_data_batch_{number}", expected)
+    for name, expected in sums.items():
+        pixels, numbers = _batch(folder / name, expected)
         keep = numbers <= subset  # the published labels begin at 1
         images.append(pixels[keep])
         labels.append(numbers[keep].astype(np.int16) - 1)
@@ -165,8 +202,8 @@ def _batch(path: Path, md5: str) -> tuple[np.ndarray, np.ndarray]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read ({error.strerror}); ImageNet16 has {BATCHES} such "
-            "files.",
+            f"{path} cannot be read ({error.strerror}); the training images of "
+            f"ImageNet16 are in {BATCHES} such files.",
             "path",
         ) from None
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:

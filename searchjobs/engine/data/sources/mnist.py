@@ -13,7 +13,9 @@ from ._torchvision import Torchvision, TorchvisionOptions, in_three_channels
 if TYPE_CHECKING:
     from torchvision.datasets import MNIST
 
-IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+#: Of images and labels.
+TRAIN = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+TEST = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
 class MnistOptions(TorchvisionOptions):
@@ -36,19 +38,24 @@ class _Idx(Torchvision):
         raise NotImplementedError
 
     @classmethod
-    def is_there(cls, root: Path) -> bool:
-        folder = root / cls.folder / "raw"
-        return (folder / IMAGES).is_file() and (folder / LABELS).is_file()
+    def is_there(cls, root: Path, *, train: bool) -> bool:
+        return all(file.is_file() for file in cls._files(root, train=train))
 
     @classmethod
-    def read(cls, root: Path, *, download: bool) -> tuple[Tensor, Tensor]:
+    def read(cls, root: Path, *, train: bool, download: bool) -> tuple[Tensor, Tensor]:
         from torchvision.datasets.mnist import read_image_file, read_label_file
 
         if download:
             cls.reader()(str(root), download=True)
+        images, labels = cls._files(root, train=train)
+        pixels = read_image_file(str(images))
+        return in_three_channels(pixels), read_label_file(str(labels))
+
+    @classmethod
+    def _files(cls, root: Path, *, train: bool) -> tuple[Path, Path]:
         folder = root / cls.folder / "raw"
-        pixels = read_image_file(str(folder / IMAGES))
-        return in_three_channels(pixels), read_label_file(str(folder / LABELS))
+        images, labels = TRAIN if train else TEST
+        return folder / images, folder / labels
 
 
 @sources.register
@@ -62,6 +69,7 @@ class Mnist(_Idx):
     folder = "MNIST"
     wanted = "MNIST/raw/train-images-idx3-ubyte"
     counts = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
+    test_counts = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
     class_names = tuple("0123456789")
 
     @classmethod
@@ -82,6 +90,7 @@ class FashionMnist(_Idx):
     folder = "FashionMNIST"
     wanted = "FashionMNIST/raw/train-images-idx3-ubyte"
     counts = (6000,) * 10
+    test_counts = (1000,) * 10
     class_names = (
         "T-shirt",
         "trouser",

@@ -16,10 +16,20 @@ from torch import Tensor
 
 from ...registry import Options as AnyOptions
 from ...registry import setting
-from ..prepare import given_path, prepare, summarise
+from ..prepare import chosen_classes, given_path, prepare, summarise
 from ..source import DataError, Images, Source, SourceOptions, Summary, sources
 
-KEYS = (("train_images", "train_labels"), ("images", "labels"), ("x", "y"))
+Pairs = tuple[tuple[str, str], ...]
+"""Names of images and of their labels, the first pair that is there counts."""
+Shape = tuple[int, int, int, int]
+"""(n, C, H, W)."""
+KEYS: Pairs = (
+    ("train_images", "train_labels"),
+    ("x_train", "y_train"),
+    ("images", "labels"),
+    ("x", "y"),
+)
+TEST_KEYS: Pairs = (("test_images", "test_labels"), ("x_test", "y_test"))
 NAME_KEYS = ("classes", "class_names")
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
@@ -31,7 +41,9 @@ class NpzOptions(SourceOptions):
         "File",
         "An npz file on the worker's machine with images (uint8, n x H x W x 3 or "
         "n x 3 x H x W) and labels (whole numbers) under the names train_images and "
-        "train_labels, images and labels, or x and y; classes may hold the names.",
+        "train_labels, x_train and y_train, images and labels, or x and y; classes may "
+        "hold the names, test_images and test_labels (or x_test and y_test) what tests "
+        "trained cells.",
         advanced=False,
     )
 
@@ -65,17 +77,66 @@ class Npz(Source):
         assert isinstance(options, NpzOptions)
         path = _path(options)
         _, labels, names = _header(path, path.stat().st_mtime_ns)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                images = archive[_keys(archive.files)[0]]
-        except (*UNREADABLE, MemoryError) as error:
-            raise _unusable(path, error) from None
-        return prepare(
-            _channels_first(torch.from_numpy(images)),
-            torch.from_numpy(labels),
-            names,
-            options,
+        return prepare(_pixels(path, KEYS), torch.from_numpy(labels), names, options)
+
+    @classmethod
+    def load_test(cls, options: AnyOptions) -> Images | None:
+        assert isinstance(options, NpzOptions)
+        path = _path(options)
+        shape, _, names = _header(path, path.stat().st_mtime_ns)
+        with zipfile.ZipFile(path) as archive:
+            held = set(_members(archive))
+        if not any(held.issuperset(pair) for pair in TEST_KEYS):
+            return None
+        test_shape, labels, _ = _described(path, TEST_KEYS, f"{path.name} (test)")
+        _refuse_other_tests(options, names, labels, (shape, test_shape))
+        # how many images a class has is about those that train
+        whole = options.model_copy(update={"per_class": None})
+        pixels = _pixels(path, TEST_KEYS)
+        return prepare(pixels, torch.from_numpy(labels), names, whole)
+
+
+def _refuse_other_tests(
+    options: NpzOptions,
+    names: Sequence[str],
+    labels: np.ndarray,
+    shapes: tuple[Shape, Shape],
+) -> None:
+    """Refuse test images of other classes or another size than those that train."""
+    most = int(labels.max(initial=0))
+    missing = set(chosen_classes(names, options)).difference(labels.tolist())
+    if most >= len(names):
+        raise DataError(
+            f"The largest test label is {most}, and there are {len(names)} classes; "
+            "number the classes of the test images as those of the others.",
+            "path",
         )
+    if missing:
+        raise DataError(
+            f"There is no test image of the class {names[min(missing)]!r}; add some, "
+            "or leave the test images out.",
+            "path",
+        )
+    (_, _, *size), (_, _, *test_size) = shapes
+    if size != test_size and options.image_size is None:
+        raise DataError(
+            f"The test images are {test_size[1]}x{test_size[0]} pixels and the others "
+            f"{size[1]}x{size[0]}; store them in one size, or give an image size.",
+            "image_size",
+        )
+
+
+def _pixels(path: Path, pairs: Pairs) -> Tensor:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            images = archive[_keys(archive.files, pairs)[0]]
+    except (*UNREADABLE, MemoryError) as error:
+        raise _unusable(path, error) from None
+    return _channels_first(torch.from_numpy(images))
+
+
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def _path(options: NpzOptions) -> Path:
@@ -88,15 +149,22 @@ def _path(options: NpzOptions) -> Path:
 
 
 @lru_cache(maxsize=16)
-def _header(
-    path: Path, _modified: int
-) -> tuple[tuple[int, int, int, int], np.ndarray, tuple[str, ...]]:
+def _header(path: Path, _modified: int) -> tuple[Shape, np.ndarray, tuple[str, ...]]:
     """Check a file and return its shape (n, C, H, W), labels and class names; the
     images stay unread.  ``_modified`` makes a changed file a new one."""
+    shape, labels, found = _described(path, KEYS, path.name)
+    return shape, labels, _names(found, labels, path.name)
+
+
+def _described(
+    path: Path, pairs: Pairs, name: str
+) -> tuple[Shape, np.ndarray, list[np.ndarray]]:
+    """Check a pair of arrays and return shape (n, C, H, W) and labels, and what the
+    file holds of class names; ``name`` is for people."""
     try:
         with zipfile.ZipFile(path) as archive:
-            keys = [name.removesuffix(".npy") for name in archive.namelist()]
-            image_key, label_key = _keys(keys)
+            keys = _members(archive)
+            image_key, label_key = _keys(keys, pairs)
             with archive.open(f"{image_key}.npy") as member:
                 shape, kind = _array_header(member)
         with np.load(path, allow_pickle=False) as arrays:
@@ -108,12 +176,10 @@ def _header(
         raise _unusable(path, error) from None
     if kind != np.uint8:
         raise DataError(
-            f"The images in {path.name} are {kind}; store them as uint8, 0 to 255.",
-            "path",
+            f"The images in {name} are {kind}; store them as uint8, 0 to 255.", "path"
         )
-    whole = _whole_shape(shape, path.name)
-    labels = _whole_labels(labels, whole[0], path.name)
-    return whole, labels, _names(found, labels, path.name)
+    whole = _whole_shape(shape, name)
+    return whole, _whole_labels(labels, whole[0], name), found
 
 
 def _unusable(path: Path, error: BaseException) -> DataError:
@@ -129,11 +195,11 @@ def _unusable(path: Path, error: BaseException) -> DataError:
     )
 
 
-def _keys(keys: Sequence[str]) -> tuple[str, str]:
-    for images, labels in KEYS:
+def _keys(keys: Sequence[str], pairs: Pairs) -> tuple[str, str]:
+    for images, labels in pairs:
         if images in keys and labels in keys:
             return images, labels
-    wanted = " or ".join(f"{images} and {labels}" for images, labels in KEYS)
+    wanted = " or ".join(f"{images} and {labels}" for images, labels in pairs)
     raise DataError(
         f"The file holds {', '.join(keys) or 'no arrays'}; it should hold {wanted}.",
         "path",
@@ -149,7 +215,7 @@ def _array_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     return shape, kind
 
 
-def _whole_shape(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
+def _whole_shape(shape: tuple[int, ...], name: str) -> Shape:
     """Return the shape as (n, C, H, W), or say which shapes are understood."""
     if len(shape) == 3:
         return shape[0], 1, shape[1], shape[2]

@@ -16,7 +16,14 @@ from ...places import uploads_root
 from ...registry import Options as AnyOptions
 from ...registry import setting
 from ..source import DataError, Images, Loading, Source, Summary, Unreadable, sources
-from .folder import SquareOptions, classes_in, load_classes, loaded, summary_of
+from ._image_folder import (
+    SquareOptions,
+    load_classes,
+    load_test_classes,
+    loaded,
+    summary_of,
+    train_folder,
+)
 
 #: What the unpacking has left out; beside the classes, where no class is looked for.
 LEFT_OUT = ".left-out.json"
@@ -44,17 +51,22 @@ class Uploaded(Source):
     @classmethod
     def look(cls, options: AnyOptions) -> Summary:
         assert isinstance(options, UploadedOptions)
-        return summary_of(classes_in(folder_of(options.upload)), options)
+        return summary_of(train_folder(folder_of(options.upload)), options)
 
     @classmethod
     def load(cls, options: AnyOptions) -> Images:
         return loaded(cls.loading(options))
 
     @classmethod
+    def load_test(cls, options: AnyOptions) -> Images | None:
+        assert isinstance(options, UploadedOptions)
+        return load_test_classes(folder_of(options.upload), options)
+
+    @classmethod
     def loading(cls, options: AnyOptions) -> Loading:
         assert isinstance(options, UploadedOptions)
         root = folder_of(options.upload)
-        images = yield from load_classes(root, options)
+        images = yield from load_classes(root, train_folder(root), options)
         return replace(images, unreadable=(*left_out(root), *images.unreadable))
 
 
