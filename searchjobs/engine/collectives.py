@@ -1,4 +1,5 @@
-"""What processes tell each other: sums and rows, in the order of their ranks.
+"""What processes tell each other: sums, rows in the order of their ranks, and what the
+first of them knows.
 
 Every call here is a meeting of all processes; each must make the same calls in the
 same order.
@@ -43,15 +44,20 @@ def tell_all(text: str) -> str:
     """Return the text that the process of rank 0 gives, in every process."""
     content = text.encode()
     size = torch.tensor([len(content)])
+    hand_out(size)
+    buffer = torch.zeros(int(size), dtype=torch.uint8)
+    if dist.get_rank() == 0:
+        buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+    hand_out(buffer)
+    return buffer.numpy().tobytes().decode()
+
+
+def hand_out(buffer: Tensor) -> None:
+    """Replace the contents of a buffer by what it holds in the process of rank 0."""
     try:
-        dist.broadcast(size, 0)
-        buffer = torch.zeros(int(size), dtype=torch.uint8)
-        if dist.get_rank() == 0:
-            buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
         dist.broadcast(buffer, 0)
     except RuntimeError as error:
         raise PartnerLostError(str(error)) from error
-    return buffer.numpy().tobytes().decode()
 
 
 class _Sum(Function):

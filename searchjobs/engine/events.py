@@ -51,10 +51,11 @@ class Plan(BaseModel):
             samples than planned.
         weight_steps, architecture_steps: steps in each epoch.
         cost_units: forward-equivalent samples of the whole search (spec A.9), its
-            derivation included.
+            derivation included: forwards of one image through the supernet.
         baseline_units: the same search on all samples.
         baseline_epochs: what each epoch of that search costs.
-        preparation_units: what the selection adds to it before the first epoch.
+        preparation_units: what the selection adds to it before the first epoch; a
+            smaller network counts by its multiply-adds.
         derivation_units: what the derivation adds to ``cost_units``.
         derivation_at_most: True if it may add less than that.
         table: of a search on a benchmark table; its epochs are points of the budget.
@@ -357,7 +358,9 @@ class SubsetMade(_Event):
     type: Literal["subset_made"] = "subset_made"
     sets: dict[SetName, SubsetSet]
     artefact: str = Field(description="npz in DIR, see subset.py")
-    cost_units: float
+    cost_units: float = Field(
+        description="forwards of one image through the network that scores"
+    )
     seconds: float
     peak_memory: int | None = Field(None, description="bytes, of the process")
 

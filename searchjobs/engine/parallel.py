@@ -27,7 +27,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from .batch import Batch, StepResult
-from .collectives import add_up, gather_rows, tell_all
+from .collectives import add_up, gather_rows, hand_out, tell_all
 from .launcher import MEETING_PLACE, is_one_of_several
 from .problems import Problem, SpecError
 from .shared_norm import over_all_processes
@@ -136,6 +136,15 @@ class Parallel:
         # not by pydantic's JSON, which has no word for a number that is not finite
         said = tell_all(json.dumps(made.model_dump(mode="python")) if made else "")
         return made or kind.model_validate(json.loads(said))
+
+    def hand_out(self, numbers: Tensor) -> None:
+        """Replace numbers, on the CPU, by those that rank 0 has found.
+
+        The others wait for them, however long that takes: what one process trains to
+        find them, the others need not train as well.
+        """
+        if self.size > 1:
+            hand_out(numbers)
 
     def agree(self, what: Callable[[], Iterable[Tensor]]) -> bool:
         """Say whether all processes hold the same tensors.

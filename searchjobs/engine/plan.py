@@ -45,7 +45,7 @@ def plan(spec: SearchSpec, *, summary: Summary | None = None) -> Plan:
     counts = _counts(spec, remaining)
     baseline = _costs(spec, _counts(spec, full), full)
     derived = _derivation_cost(spec, remaining)
-    prepared = selection.preparation_cost(spec.selection, spec, sizes)
+    prepared = selection.preparation_cost(spec.selection, spec, sizes, summary)
     chosen = sum(
         selection_cost(spec, epoch, sizes)
         for epoch in range(1, spec.training.epochs + 1)
@@ -150,6 +150,7 @@ def data_problems(spec: SearchSpec) -> list[Problem]:
         return problems
     selection = selections.get(spec.selection.name)
     problems += selection.problems(spec.selection, spec, sizes)
+    problems += selection.memory_problems(spec.selection, sizes, summary.image_size)
     problems += methods.get(spec.method.name).problems(spec, sizes)
     for number, options in enumerate(spec.stopping):
         for problem in stopping_rules.get(options.name).problems(options, spec):

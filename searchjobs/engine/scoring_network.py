@@ -7,17 +7,18 @@ images of any size from 8x8 on, trained by SGD with a cosine schedule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from .contracts import Pool, ReductionOptions
+from .contracts import Pool, Reduction, ReductionOptions
 from .fitting import Fit, Fitting, fit
 from .optimisation import cosine
 from .registry import setting
+from .spaces.nas_bench_201.counting import flops
 from .spaces.nas_bench_201.network import DiscreteNetwork
 
 CELL = (
@@ -65,8 +66,22 @@ class NetworkOptions(ReductionOptions):
 
 
 def training_cost(options: NetworkOptions, samples: int) -> float:
-    """Return the forward-equivalent samples of one training: a step takes three."""
+    """Return the forwards of one image of one training: a sample of a step takes
+    three, forward and backward."""
     return 3.0 * options.epochs * samples
+
+
+class NetworkReduction(Reduction):
+    """A reduction that reads its scores from one training of a ``ScoringNetwork``,
+    unless it says that it takes more."""
+
+    @classmethod
+    def scoring_cost(cls, options: Any, samples: int) -> float:
+        return training_cost(options, samples)
+
+    @classmethod
+    def multiply_adds(cls, options: Any, classes: int, side: int) -> float:
+        return flops(CELL, options.channels, options.cells, classes, side)
 
 
 class ScoringNetwork:
@@ -100,17 +115,11 @@ class ScoringNetwork:
         pool, options = self.pool, self.options
         noise = pool.streams.on_device(f"{self._purpose}/augmentation")
 
-        coming: list[Tensor] = []  # ids of the steps that an epoch has left, reversed
-
-        def expect(parts: Sequence[Tensor]) -> None:
-            coming[:] = [pool.ids[places] for places in reversed(parts)]
-            pool.data.expect("scoring", coming[::-1])
-
-        def loss(epoch: int, _: Tensor) -> Tensor:
-            batch = pool.data.batch(coming.pop(), pool.augmentation, noise)
+        def loss(epoch: int, _: Tensor, ids: Tensor) -> Tensor:
+            batch = pool.data.batch(ids, pool.augmentation, noise)
             logits = self._forward(batch.images)
             if observe is not None:
-                observe(epoch, batch.ids, logits.detach(), batch.labels)
+                observe(epoch, ids, logits.detach(), batch.labels)
             return cross_entropy(logits, batch.labels)
 
         optimiser = torch.optim.SGD(
@@ -128,7 +137,6 @@ class ScoringNetwork:
             epochs=options.epochs,
             batch_size=options.batch_size,
             loss=loss,
-            expect=expect,
             rate=lambda epoch: cosine(epoch, options.epochs, options.learning_rate, 0),
         )
         yield from fit(work, state)

@@ -107,7 +107,9 @@ def subset_problems(spec: SubsetSpec) -> list[Problem]:
         problems.append(
             Problem("compute.devices", "A subset is chosen on one device; ask for one.")
         )
-    problems += reduction.size_problems(spec.selection, subset_sizes(spec, summary))
+    sizes = subset_sizes(spec, summary)
+    problems += reduction.size_problems(spec.selection, sizes)
+    problems += reduction.memory_problems(spec.selection, sizes, summary.image_size)
     if spec.selection.keep_train == 1 and spec.selection.keep_valid == 1:
         problems.append(
             Problem(

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from searchjobs.engine import parallel
 from searchjobs.engine.batch import Batch
+from searchjobs.engine.compose import compose
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.search import search
 from searchjobs.engine.sections import Split
@@ -211,6 +212,35 @@ def test_two_processes_resume_bit_for_bit(tmp_path):
     whole = on_ranks(unbroken)
     assert first[0] + rest[0] == whole[0]
     assert rest[0] == rest[1]
+
+
+# -- samples that are chosen before the first epoch -----------------------------------
+
+#: Two epochs of an autoencoder: what two processes with other rounding would rank
+#: otherwise.
+REDUCED = {"name": "autoencoder", "epochs": 2, "keep_train": 0.3, "keep_valid": 0.5}
+
+
+def reduced(ours, devices):
+    """Choose T and V; a process that does not lead may score nothing."""
+    run = compose(tiny(selection=REDUCED, compute={"devices": devices}))
+    if not ours.leads:
+        run.selection.score = refuse_to_score
+    events = [without_clock(each) for each in run.selection.prepare()]
+    events = [each for each in events if each["type"] == "samples_pruned"]
+    sets = {name: ids.tolist() for name, ids in run.selection.sets.items()}
+    return events, sets, run.selection.preparation_units
+
+
+def refuse_to_score(*_):
+    raise AssertionError("a process scores that does not lead")
+
+
+def test_one_process_scores_and_all_choose_by_its_scores():
+    alone = reduced(parallel.ALONE, 1)
+    shared = on_ranks(reduced, 2)
+    assert shared == [alone, alone]
+    assert [len(ids) for ids in alone[1].values()] == [30, 50]
 
 
 # -- one process ----------------------------------------------------------------------

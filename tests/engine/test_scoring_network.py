@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from searchjobs.engine.contracts import selections, spaces
 from searchjobs.engine.fitting import drawn
+from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import SearchError
 from searchjobs.engine.scoring_network import (
     NetworkOptions,
@@ -17,6 +19,8 @@ from searchjobs.engine.scoring_network import (
     training_cost,
 )
 
+from .conftest import tiny
+from .counted import counted
 from .selection.pools import digits, images_of, pool_of
 
 SHORT = NetworkOptions(epochs=4, batch_size=32, channels=4)
@@ -93,6 +97,39 @@ def test_the_pool_alone_moves_no_random_state_of_others():
 
 def test_an_epoch_costs_three_forwards_a_sample():
     assert training_cost(NetworkOptions(epochs=7), 100) == 2100
+
+
+def test_a_pass_of_the_network_has_the_multiply_adds_that_pytorch_counts():
+    part = selections.get("loss")
+    pool = pool_of(digits(4))
+    network = ScoringNetwork(pool, SHORT)
+    # the biases of the classifier, which PyTorch leaves out, are ten
+    assert part.multiply_adds(SHORT, 10, 8) == 10 + counted(
+        lambda: network.network(torch.zeros(1, 3, 8, 8))
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ("darts", {}),
+        ("pc-darts", {"partial": 4}),
+        ("gdas", {"drawn": True}),
+    ],
+)
+def test_a_search_pays_for_the_scoring_by_the_ratio_of_multiply_adds(method, given):
+    spec = tiny(
+        space={"name": "nas-bench-201", "channels": 8, "cells": 1},
+        method={"name": method},
+        training={"warmup_epochs": 0},
+        selection={"name": "loss", "epochs": 3, "channels": 4, "keep_train": 0.5},
+    )
+    space = spaces.get("nas-bench-201")(spec.space)
+    ratio = selections.get("loss").multiply_adds(spec.selection, 10, 8)
+    ratio /= space.multiply_adds(10, 8, **given)
+    # three epochs of three forwards, and one that measures, of 100 samples of T
+    assert plan(spec).preparation_units == pytest.approx(1000 * ratio)
+    assert 0 < ratio < 1
 
 
 def test_a_loss_that_is_no_number_ends_it_with_a_sentence():

@@ -17,10 +17,12 @@ from ..events import Event, Progress
 from ..problems import Problem
 from ..registry import Options, setting
 from ..selection.reducing import choose_set
+from .method import Method
 from .selection import Selection
 
 if TYPE_CHECKING:
     from ..data.dataset import ResidentImages
+    from ..data.source import Summary
     from ..sections import Augmentation
     from ..seeding import Streams
     from ..spec import SearchSpec
@@ -61,7 +63,8 @@ class ReductionOptions(Options):
     class_rule: ClassRule = setting(
         "none",
         "Classes",
-        "none: one ranking of all samples; stratified: the same share of every class; "
+        "none: one ranking of all samples; stratified: the same share of every class, "
+        "to less than one sample; "
         "limit: the class limit of BDP (Eq. 5 and 6 with one event), which keeps more "
         "where it binds.",
     )
@@ -122,7 +125,7 @@ class Scores:
 
     Attributes:
         values: float64 (n,), on the CPU, finite.
-        cost_units: forward-equivalent samples that they took.
+        cost_units: what they took, as ``Reduction.scoring_cost`` counts.
         columns: more that is known of each sample, (n,) each, for the explorer:
             ``mean_error``, ``observations``.
     """
@@ -175,9 +178,40 @@ class Reduction(Selection):
 
     @classmethod
     def scoring_cost(cls, options: Any, samples: int) -> float:
-        """Return the forward-equivalent samples that the scoring of a set of so many
-        samples takes."""
+        """Return the forward passes of one image that the scoring of a set of so many
+        samples takes, through the network that scores: a sample of a step that trains
+        takes three.  Distances between images take none."""
         return 0.0
+
+    @classmethod
+    def multiply_adds(cls, options: Any, classes: int, side: int) -> float:
+        """Return the multiply-adds of one such pass, for an image of ``side`` pixels;
+        0 where nothing passes a network."""
+        return 0.0
+
+    @classmethod
+    def weight(cls, options: Any, spec: SearchSpec, classes: int, side: int) -> float:
+        """Return how many forwards of one image through the supernet a pass of the
+        scoring counts as: the ratio of their multiply-adds.  So the scoring costs a
+        search what it takes, however small the network that scores.
+
+        The supernet is that of the first weight step: all operations on the channels
+        that the method gives them, or one an edge if it draws them.
+        """
+        from . import methods, spaces  # they are of these contracts
+
+        passed = cls.multiply_adds(options, classes, side)
+        if not passed:
+            return 0.0
+        method = methods.get(spec.method.name)
+        assert issubclass(method, Method), "a search on a table has no samples"
+        whole = spaces.get(spec.space.name)(spec.space).multiply_adds(
+            classes,
+            side,
+            partial=method.partial_channels(spec.method),
+            drawn=method.sampled_paths > 0,
+        )
+        return passed / whole
 
     def prepare(self) -> Iterator[Event]:
         for name, ids in self.sets.items():
@@ -193,12 +227,29 @@ class Reduction(Selection):
                 augmentation=self.search.spec.augmentation,
                 streams=self.search.streams,
             )
-            scores = yield from _progress_only(self.score(self.options, pool))
-            self.preparation_units += scores.cost_units
+            scores = yield from self._scored(pool)
+            self.preparation_units += scores.cost_units * self.weight(
+                self.options,
+                self.search.spec,
+                self.search.classes,
+                self.search.data.pixels.shape[-1],
+            )
             chosen = choose_set(type(self), self.options, pool, scores)
             self.sets[name] = ids[chosen.kept.to(ids.device)]
             self.artefacts[chosen.event.artefact] = chosen.arrays
             yield chosen.event
+
+    def _scored(self, pool: Pool) -> Generator[Progress, None, Scores]:
+        """Score a pool; of several processes the leading one, for all: a training need
+        not be the same to the last bit on every device, and what decides the sets must.
+        The others know of no further columns, for they write none."""
+        parallel, scores = self.search.parallel, None
+        told = torch.empty(len(pool.ids) + 1, dtype=torch.float64)
+        if parallel.leads:
+            scores = yield from _progress_only(self.score(self.options, pool))
+            told[:-1], told[-1] = scores.values, scores.cost_units
+        parallel.hand_out(told)
+        return scores or Scores(told[:-1], told[-1].item())
 
     @classmethod
     def remaining(
@@ -211,13 +262,19 @@ class Reduction(Selection):
 
     @classmethod
     def preparation_cost(
-        cls, options: Any, spec: SearchSpec, sizes: dict[SetName, int]
+        cls,
+        options: Any,
+        spec: SearchSpec,
+        sizes: dict[SetName, int],
+        summary: Summary,
     ) -> float:
-        return sum(
+        passes = sum(
             cls.scoring_cost(options, size)
             for name, size in sizes.items()
             if options.keep(name) < 1
         )
+        classes, side = len(summary.classes), summary.image_size
+        return passes * cls.weight(options, spec, classes, side)
 
     @classmethod
     def control(cls, options: Any) -> ReductionOptions | None:

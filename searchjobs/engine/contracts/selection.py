@@ -17,6 +17,7 @@ from ..registry import Options, Part
 from .run import Search
 
 if TYPE_CHECKING:
+    from ..data.source import Summary
     from ..spec import SearchSpec
 
 
@@ -66,9 +67,14 @@ class Selection(Part, ABC):
 
     @classmethod
     def preparation_cost(
-        cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
+        cls,
+        options: Options,
+        spec: SearchSpec,
+        sizes: dict[SetName, int],
+        summary: Summary,
     ) -> float:
-        """Return the forward-equivalent samples that ``prepare`` will take."""
+        """Return the forward-equivalent samples that ``prepare`` will take, in forwards
+        of one image through the supernet of the search."""
         return 0.0
 
     @classmethod
@@ -99,6 +105,14 @@ class Selection(Part, ABC):
         cls, options: Options, spec: SearchSpec, sizes: dict[SetName, int]
     ) -> list[Problem]:
         """Return what cannot work with sets of these sizes, as sentences."""
+        return []
+
+    @classmethod
+    def memory_problems(
+        cls, options: Options, sizes: dict[SetName, int], side: int
+    ) -> list[Problem]:
+        """Return where images of ``side`` pixels, so many in T and V, would need more
+        memory at once than a choice may take."""
         return []
 
     def state_dict(self) -> dict[str, Any]:

@@ -237,6 +237,14 @@ class Space(Part, ABC):
         evaluation network), ``canonical`` (isomorphism class)."""
 
     @abstractmethod
+    def multiply_adds(
+        self, classes: int, side: int, *, partial: int = 1, drawn: bool = False
+    ) -> float:
+        """Return the multiply-adds of one image of ``side`` pixels through the
+        supernet: through all operations that rows may take, or ``drawn``, through one
+        a row, in the mean of even draws."""
+
+    @abstractmethod
     def discrete_weights(self, architecture: str) -> Tables:
         """Return one-hot edge weights (R, O) that select this architecture."""
 

@@ -8,10 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..contracts import Pool
+from ..batch import SetName
+from ..contracts import Pool, ReductionOptions
+from ..problems import Problem
 
 #: Numbers that are handled at a time, to bound memory.
 CHUNK = 2**24
+#: Bytes of a matrix of all images; what is computed with it takes as much again or
+#: twice that.
+MOST_BYTES = 8 * 2**30
 
 
 def feature_count(pool: Pool) -> int:
@@ -44,6 +49,26 @@ def matrix(pool: Pool, *, standardise: bool) -> np.ndarray:
     return found.numpy()
 
 
+def matrix_problems(
+    options: ReductionOptions, sizes: dict[SetName, int], side: int
+) -> list[Problem]:
+    """Return which sets would not fit into memory as a matrix."""
+    numbers = {name: 3 * side**2 * size for name, size in sizes.items()}
+    return [
+        Problem(
+            "selection",
+            f"This choice compares the images of {name} as one matrix, and "
+            f"{sizes[name]:,} images of {side}x{side} pixels make one of "
+            f"{4 * count / 1e9:,.0f} GB, more than the {MOST_BYTES / 1e9:,.0f} GB that "
+            "it may have; give the data set a smaller image size or fewer images per "
+            "class, or choose a selection that takes them in batches, such as "
+            "class-outlier or autoencoder.",
+        )
+        for name, count in numbers.items()
+        if options.keep(name) < 1 and 4 * count > MOST_BYTES
+    ]
+
+
 def _moments(pool: Pool) -> tuple[Tensor, Tensor]:
     """Return mean and 1 / deviation of each feature, float32 (F,), on the device."""
     shape = feature_count(pool)
@@ -65,5 +90,7 @@ def principal_components(features: np.ndarray, count: int) -> np.ndarray:
     where there are fewer."""
     from sklearn.decomposition import PCA  # imported late: it takes seconds
 
-    count = min(count, *features.shape)
-    return PCA(count, svd_solver="covariance_eigh").fit_transform(features)
+    samples, numbers = features.shape
+    # the quicker way has a matrix F x F, which of large images is far more than theirs
+    solver = "covariance_eigh" if numbers <= samples else "full"
+    return PCA(min(count, samples, numbers), svd_solver=solver).fit_transform(features)

@@ -6,6 +6,7 @@ network is that of their code.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ from ..scoring_network import SCORING_BATCH
 
 WIDTHS = (16, 32, 64, 64)
 """Channels behind each halving; small images have fewer halvings."""
+RGB, KERNEL = 3, 4
 Loss = Literal["mse", "bce", "bce_swapped"]
 
 
@@ -73,8 +75,8 @@ class AutoencoderLoss(Reduction):
         stream = pool.streams[f"{pool.purpose}/autoencoder/weights"]
         network = drawn(lambda: Autoencoder(side), stream).to(pool.device)
 
-        def loss(_: int, places: Tensor) -> Tensor:
-            images = unit_images(pool, pool.ids[places])
+        def loss(_: int, __: Tensor, ids: Tensor) -> Tensor:
+            images = unit_images(pool, ids)
             return pixel_losses(options.loss, network(images), images).mean()
 
         work = Fit(
@@ -95,6 +97,24 @@ class AutoencoderLoss(Reduction):
     def scoring_cost(cls, options: Any, samples: int) -> float:
         return samples * (3.0 * options.epochs + 1)
 
+    @classmethod
+    def multiply_adds(cls, options: Any, classes: int, side: int) -> float:
+        depth, border = halvings(side)
+        # a layer back has the numbers of the one that it undoes
+        layers = itertools.pairwise((RGB, *WIDTHS[:depth]))
+        maps = [(side + border) >> number for number in range(1, depth + 1)]
+        return sum(
+            2.0 * KERNEL**2 * before * after * map_side**2
+            for (before, after), map_side in zip(layers, maps, strict=True)
+        )
+
+
+def halvings(side: int) -> tuple[int, int]:
+    """Return how many halvings images of a side have, and the pixels that are missing
+    to a side that can be halved so often."""
+    depth = min(len(WIDTHS), side.bit_length() - 1)
+    return depth, -side % 2**depth
+
 
 class Autoencoder(nn.Module):
     """Four halvings by convolutions of side 4, and four doublings back.
@@ -107,19 +127,18 @@ class Autoencoder(nn.Module):
     def __init__(self, side: int) -> None:
         super().__init__()
         self.side = side
-        depth = min(len(WIDTHS), side.bit_length() - 1)
-        self.border = -side % 2**depth
+        depth, self.border = halvings(side)
         inner = WIDTHS[:depth]
         down: list[nn.Module] = []
         up: list[nn.Module] = []
-        for before, after in zip((3, *inner), inner, strict=False):
+        for before, after in zip((RGB, *inner), inner, strict=False):
             down += [
-                nn.Conv2d(before, after, 4, 2, 1),
+                nn.Conv2d(before, after, KERNEL, 2, 1),
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             ]
-        for before, after in zip(inner[::-1], (*inner[-2::-1], 3), strict=True):
-            up += [nn.ConvTranspose2d(before, after, 4, 2, 1)]
+        for before, after in zip(inner[::-1], (*inner[-2::-1], RGB), strict=True):
+            up += [nn.ConvTranspose2d(before, after, KERNEL, 2, 1)]
             up += [nn.BatchNorm2d(after), nn.ReLU()]
         # neither the code nor the reconstruction is normalised
         self.encoder = nn.Sequential(*down[:-2])
@@ -156,8 +175,10 @@ def image_losses(kind: Loss, found: Tensor, images: Tensor) -> Tensor:
 @torch.no_grad()
 def _scores(network: nn.Module, kind: Loss, pool: Pool) -> Tensor:
     network.eval()
-    parts = []
-    for ids in pool.ids.split(SCORING_BATCH):
+    parts = pool.ids.split(SCORING_BATCH)
+    pool.data.expect("scoring", parts)
+    found = []
+    for ids in parts:
         images = unit_images(pool, ids)
-        parts.append(image_losses(kind, network(images), images))
-    return torch.cat(parts).double().cpu()
+        found.append(image_losses(kind, network(images), images))
+    return torch.cat(found).double().cpu()

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ..batch import SetName
-from ..contracts import Pool, Reduction, Scores, Scoring, selections
-from ..data.split import share_of
+from ..contracts import Pool, Scores, Scoring, selections
+from ..data.split import share_of, shares_of
 from ..problems import Problem
 from ..registry import setting
-from ..scoring_network import NetworkOptions, ScoringNetwork, training_cost
+from ..scoring_network import NetworkOptions, NetworkReduction, ScoringNetwork
 from ._trained import Sums, column, watched
 from .class_limit import choose
 
@@ -63,7 +63,7 @@ class Margin(Sums):
 
 
 @selections.register
-class Coverage(Reduction):
+class Coverage(NetworkReduction):
     """The scores lead the common selector to the choice of Algorithm 1, at exactly the
     share that is kept; stratified, each class chooses on its own.  With the other end
     leaving, what the algorithm would choose leaves."""
@@ -93,19 +93,13 @@ class Coverage(Reduction):
         draws = torch.rand(len(pool.ids), generator=stream, dtype=torch.float64)
         values = torch.from_numpy(difficulty)
         keys = values + WORST
-        for group in _groups(pool, options):
-            keys[group] = covered(
-                values[group], draws[group], _budget(pool, options, len(group)), options
-            )
+        for group, wanted in _groups(pool, options):
+            keys[group] = covered(values[group], draws[group], wanted, options)
         return Scores(
             keys,
             cls.scoring_cost(options, len(pool.ids)),
             {"difficulty": difficulty},
         )
-
-    @classmethod
-    def scoring_cost(cls, options: Any, samples: int) -> float:
-        return training_cost(options, samples)
 
     @classmethod
     def size_problems(cls, options: Any, sizes: dict[SetName, int]) -> list[Problem]:
@@ -177,17 +171,16 @@ def budgets(sizes: Tensor, wanted: int) -> list[int]:
     return found
 
 
-def _groups(pool: Pool, options: CoverageOptions) -> Iterator[Tensor]:
-    """Yield the places of the samples that are chosen among each other."""
+def _groups(pool: Pool, options: CoverageOptions) -> Iterator[tuple[Tensor, int]]:
+    """Yield the places of the samples that are chosen among each other, and how many
+    of them the algorithm is to choose."""
     labels = pool.labels.cpu()
-    if options.class_rule != "stratified":
-        yield torch.arange(len(labels))
-        return
-    for number in range(pool.classes):
-        yield torch.nonzero(labels == number).flatten()
-
-
-def _budget(pool: Pool, options: CoverageOptions, count: int) -> int:
-    """Return how many of a group the algorithm is to choose."""
-    kept = share_of(count, options.keep(pool.name))
-    return kept if options.drop(pool.name) == "highest" else count - kept
+    groups = [torch.arange(len(labels))]
+    if options.class_rule == "stratified":
+        numbers = range(pool.classes)
+        groups = [torch.nonzero(labels == number).flatten() for number in numbers]
+    kept = shares_of([len(group) for group in groups], options.keep(pool.name))
+    for group, stays in zip(groups, kept, strict=True):
+        # with the other end leaving, what the algorithm would choose leaves
+        highest = options.drop(pool.name) == "highest"
+        yield group, stays if highest else len(group) - stays

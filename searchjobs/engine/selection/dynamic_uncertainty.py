@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from ..batch import SetName
-from ..contracts import Pool, Reduction, Scores, Scoring, selections
+from ..contracts import Pool, Scores, Scoring, selections
 from ..contracts.reduction import End
 from ..problems import Problem
 from ..registry import setting
-from ..scoring_network import NetworkOptions, ScoringNetwork, training_cost
+from ..scoring_network import NetworkOptions, NetworkReduction, ScoringNetwork
 from ._trained import watched
 from .window_variance import window_problems
 
@@ -68,7 +68,7 @@ class SlidingDeviation:
 
 
 @selections.register
-class DynamicUncertainty(Reduction):
+class DynamicUncertainty(NetworkReduction):
     name = "dynamic-uncertainty"
     label = "Dynamic uncertainty"
     summary = "Samples whose predicted probability a training moves least leave."
@@ -87,10 +87,6 @@ class DynamicUncertainty(Reduction):
         yield from watched(ScoringNetwork(pool, options), found, state)
         values = found.total[pool.ids] / (options.epochs - options.window + 1)
         return Scores(values.cpu(), cls.scoring_cost(options, len(pool.ids)))
-
-    @classmethod
-    def scoring_cost(cls, options: Any, samples: int) -> float:
-        return training_cost(options, samples)
 
     @classmethod
     def size_problems(cls, options: Any, sizes: dict[SetName, int]) -> list[Problem]:

@@ -10,10 +10,15 @@ from typing import Any, Literal
 
 import torch
 
-from ..contracts import Pool, Reduction, Scores, Scoring, Snapshot, selections
+from ..contracts import Pool, Scores, Scoring, Snapshot, selections
 from ..contracts.reduction import End
 from ..registry import setting
-from ..scoring_network import NetworkOptions, ScoringNetwork, training_cost
+from ..scoring_network import (
+    NetworkOptions,
+    NetworkReduction,
+    ScoringNetwork,
+    training_cost,
+)
 from ._trained import MeanError, watched
 from .sample_error import sample_error
 
@@ -70,7 +75,7 @@ class EL2NOptions(NetworkOptions):
 
 
 @selections.register
-class EL2N(Reduction):
+class EL2N(NetworkReduction):
     name = "el2n"
     label = "Error norm (EL2N)"
     summary = "Samples whose error early in a training is lowest (T) or highest (V) go."

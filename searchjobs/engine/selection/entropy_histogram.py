@@ -10,10 +10,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..contracts import Pool, Reduction, Scores, Scoring, selections
+from ..contracts import Pool, Scores, Scoring, selections
 from ..registry import setting
 from ..sampling import gumbel
-from ..scoring_network import NetworkOptions, ScoringNetwork, training_cost
+from ..scoring_network import (
+    NetworkOptions,
+    NetworkReduction,
+    ScoringNetwork,
+    training_cost,
+)
 
 FLOOR = 1e-30
 """Entropies below count as this: 0 has no logarithm."""
@@ -50,7 +55,7 @@ class EntropyHistogramOptions(NetworkOptions):
 
 
 @selections.register
-class EntropyHistogram(Reduction):
+class EntropyHistogram(NetworkReduction):
     name = "entropy-histogram"
     label = "Entropy histogram (Na et al.)"
     summary = "Draws samples by the histogram of their entropies, its tails the most."

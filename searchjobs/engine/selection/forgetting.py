@@ -11,10 +11,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..contracts import Pool, Reduction, Scores, Scoring, selections
+from ..contracts import Pool, Scores, Scoring, selections
 from ..contracts.reduction import End
 from ..registry import setting
-from ..scoring_network import NetworkOptions, ScoringNetwork, training_cost
+from ..scoring_network import NetworkOptions, NetworkReduction, ScoringNetwork
 from ._trained import Sums, column, watched
 from .sample_error import sample_error
 
@@ -45,7 +45,7 @@ class Forgetting(Sums):
 
 
 @selections.register
-class ForgettingEvents(Reduction):
+class ForgettingEvents(NetworkReduction):
     """A sample that was never classified correctly counts as forgotten in every epoch.
     Counts tie: the fraction of a score is half the mean error, at most 0.71."""
 
@@ -71,7 +71,3 @@ class ForgettingEvents(Reduction):
             cls.scoring_cost(options, len(pool.ids)),
             {"mean_error": column(pool, errors)},
         )
-
-    @classmethod
-    def scoring_cost(cls, options: Any, samples: int) -> float:
-        return training_cost(options, samples)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..batch import SetName
 from ..contracts import (
     Pool,
     Reduction,
@@ -21,8 +22,9 @@ from ..contracts import (
     selections,
 )
 from ..events import Progress
+from ..problems import Problem
 from ..registry import setting
-from ._pixels import matrix, principal_components
+from ._pixels import matrix, matrix_problems, principal_components
 
 #: Centres between two snapshots.
 STRIDE = 2000
@@ -81,6 +83,12 @@ class KCenter(Reduction):
                 yield Snapshot(place // STRIDE, held)
         cover(points, norms, distances, order[-1:])
         return Scores(_places(order, distances).cpu())
+
+    @classmethod
+    def memory_problems(
+        cls, options: Any, sizes: dict[SetName, int], side: int
+    ) -> list[Problem]:
+        return matrix_problems(options, sizes, side)
 
 
 def cover(points: Tensor, norms: Tensor, distances: Tensor, centre: Tensor) -> None:

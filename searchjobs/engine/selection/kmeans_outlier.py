@@ -27,7 +27,7 @@ from ..events import Progress
 from ..problems import Problem
 from ..registry import setting
 from ..seeding import derive_seed
-from ._pixels import CHUNK, matrix, principal_components
+from ._pixels import CHUNK, matrix, matrix_problems, principal_components
 
 #: The threads add up partial sums of the centroids as they finish: two of them give
 #: the same sum in either order, three do not.
@@ -107,6 +107,12 @@ class KMeansOutlier(Reduction):
     @classmethod
     def size_problems(cls, options: Any, sizes: dict[SetName, int]) -> list[Problem]:
         return [*super().size_problems(options, sizes), *_too_few(options, sizes)]
+
+    @classmethod
+    def memory_problems(
+        cls, options: Any, sizes: dict[SetName, int], side: int
+    ) -> list[Problem]:
+        return matrix_problems(options, sizes, side)
 
 
 def _too_few(options: Any, sizes: dict[SetName, int]) -> Iterator[Problem]:

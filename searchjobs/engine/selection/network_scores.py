@@ -8,8 +8,13 @@ from typing import Any, Literal
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..contracts import Pool, Reduction, Scores, Scoring, selections
-from ..scoring_network import NetworkOptions, ScoringNetwork, training_cost
+from ..contracts import Pool, Scores, Scoring, selections
+from ..scoring_network import (
+    NetworkOptions,
+    NetworkReduction,
+    ScoringNetwork,
+    training_cost,
+)
 
 
 class LossOptions(NetworkOptions):
@@ -24,7 +29,7 @@ class MarginOptions(NetworkOptions):
     name: Literal["margin"] = "margin"
 
 
-class _OfOneNetwork(Reduction):
+class _OfOneNetwork(NetworkReduction):
     """A score that is read off the logits of a trained network, images as they are."""
 
     family = "Scores of a training"

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from ..batch import SetName
 from ..checkpoint import UNREADABLE
-from ..contracts import Pool, Reduction, Scores, Scoring, selections
+from ..contracts import Pool, Scores, Scoring, selections
 from ..dropout import drop
 from ..fitting import Fit, Fitting, drawn, fit
 from ..places import path_of
@@ -28,6 +28,7 @@ from ..scoring_network import (
     MOMENTUM,
     SCORING_BATCH,
     NetworkOptions,
+    NetworkReduction,
     ScoringNetwork,
     training_cost,
 )
@@ -78,7 +79,7 @@ class TransferOptions(NetworkOptions):
 
 
 @selections.register
-class TransferLoss(Reduction):
+class TransferLoss(NetworkReduction):
     name = "transfer"
     label = "Transfer-learning loss (TL)"
     summary = "Images that a classifier on ImageNet features gets wrong leave."
@@ -114,6 +115,12 @@ class TransferLoss(Reduction):
             return training_cost(options, samples) + samples
         # the head is no work beside the network: fixed features are computed once
         return float(samples * (options.epochs + 1 if options.compat else 1))
+
+    @classmethod
+    def multiply_adds(cls, options: Any, classes: int, side: int) -> float:
+        if not options.weights.strip():
+            return super().multiply_adds(options, classes, side)
+        return body_multiply_adds(side)
 
     @classmethod
     def size_problems(cls, options: Any, sizes: dict[SetName, int]) -> list[Problem]:
@@ -181,12 +188,12 @@ class _Transferred:
             epochs=options.epochs,
             batch_size=options.head_batch_size,
             loss=self._loss,
+            reads=self._fixed is None,
             phase="transfer",
         )
         yield from fit(work, state)
 
-    def _loss(self, _: int, places: Tensor) -> Tensor:
-        ids = self.pool.ids[places]
+    def _loss(self, _: int, places: Tensor, ids: Tensor) -> Tensor:
         if self._fixed is not None:
             features = self._fixed[places]
         else:
@@ -206,6 +213,7 @@ class _Transferred:
     def _features(self, ids: Tensor) -> Tensor:
         self.body.eval()
         parts = ids.split(SCORING_BATCH)
+        self.pool.data.expect("scoring", parts)
         return torch.cat([self.body(self._images(part)) for part in parts])
 
     def _images(self, ids: Tensor) -> Tensor:
@@ -241,6 +249,20 @@ def imagenet_body(path: Path) -> nn.Module:
             "data",
         ) from error
     return body.float()
+
+
+def body_multiply_adds(side: int) -> float:
+    """Return the multiply-adds of one image of ``side`` pixels through the convolutions
+    of ResNet-18."""
+    side = (side + 1) // 2
+    total = 7**2 * 3 * 64 * side**2
+    side = (side + 1) // 2
+    total += 4 * 3**2 * 64**2 * side**2
+    for narrow in (64, 128, 256):
+        wide, side = 2 * narrow, (side + 1) // 2
+        # the first of four halves the map, and a convolution of single pixels beside it
+        total += (3**2 * (narrow + 3 * wide) + narrow) * wide * side**2
+    return float(total)
 
 
 def _path(options: TransferOptions) -> Path:

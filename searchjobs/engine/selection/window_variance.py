@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ..batch import SetName
-from ..contracts import Pool, Reduction, Scores, Scoring, selections
+from ..contracts import Pool, Scores, Scoring, selections
 from ..contracts.reduction import End
 from ..problems import Problem
 from ..registry import setting
-from ..scoring_network import NetworkOptions, ScoringNetwork, training_cost
+from ..scoring_network import NetworkOptions, NetworkReduction, ScoringNetwork
 from ._trained import column, watched
 from .sample_error import sample_error
 from .voe import VarianceOfError
@@ -84,7 +84,7 @@ class WindowVoE:
 
 
 @selections.register
-class OneShotVoE(Reduction):
+class OneShotVoE(NetworkReduction):
     name = "voe"
     label = "Variance of the error, once (VoE)"
     summary = (
@@ -109,10 +109,6 @@ class OneShotVoE(Reduction):
         }
         values = voe.scores(pool.ids).cpu()
         return Scores(values, cls.scoring_cost(options, len(pool.ids)), columns)
-
-    @classmethod
-    def scoring_cost(cls, options: Any, samples: int) -> float:
-        return training_cost(options, samples)
 
     @classmethod
     def size_problems(cls, options: Any, sizes: dict[SetName, int]) -> list[Problem]:

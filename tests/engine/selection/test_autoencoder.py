@@ -8,8 +8,14 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy
 
-from searchjobs.engine.selection.autoencoder import Autoencoder, image_losses
+from searchjobs.engine.selection.autoencoder import (
+    Autoencoder,
+    AutoencoderLoss,
+    AutoencoderOptions,
+    image_losses,
+)
 
+from ..counted import counted
 from .pools import digits, drained, pool_of, scores_of, scoring_of
 
 
@@ -58,6 +64,13 @@ def test_at_32_pixels_it_is_the_network_of_the_papers_code():
     norms = [type(layer) for layer in network.modules()].count(torch.nn.BatchNorm2d)
     assert norms == 6
     assert network.encoder(torch.rand(2, 3, 32, 32)).shape == (2, 64, 2, 2)
+
+
+@pytest.mark.parametrize("side", [4, 8, 28, 32])
+def test_a_pass_has_the_multiply_adds_that_pytorch_counts(side):
+    network = Autoencoder(side)
+    found = AutoencoderLoss.multiply_adds(AutoencoderOptions(), 10, side)
+    assert found == counted(lambda: network(torch.zeros(1, 3, side, side)))
 
 
 def test_losses_by_hand():

@@ -15,6 +15,7 @@ import torch
 
 from searchjobs.engine.compose import compose
 from searchjobs.engine.contracts import Reduction, selections
+from searchjobs.engine.data.split import shares_of
 from searchjobs.engine.events import Event, Started
 from searchjobs.engine.search import search
 from searchjobs.engine.spec import SearchSpec
@@ -111,19 +112,15 @@ def require_planned(events: list[Event], spec: SearchSpec) -> None:
     (started,) = (event for event in events if isinstance(event, Started))
     plan, reports = started.plan, epochs_of(events)
     assert [report.epoch for report in reports] == list(range(1, EPOCHS + 1))
-    rule = getattr(spec.selection, "class_rule", "none")
-    # of each class, less than one sample is lost to rounding
-    slack = 10 if rule == "stratified" else 0
     for report in reports:
         for name, state in report.sets.items():
             planned = plan.remaining[name][report.epoch]
             most = plan.sizes[name] if plan.lower_bound else planned
-            assert planned - slack <= state.remaining <= most, name
+            assert planned <= state.remaining <= most, name
     if plan.lower_bound:
         return
     spent = plan.cost_units - plan.derivation_units
-    rounding = 2 * EPOCHS * 3 * slack
-    assert spent - rounding <= reports[-1].cost_units <= spent + 1e-6
+    assert reports[-1].cost_units == pytest.approx(spent, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -190,9 +187,11 @@ def test_a_job_of_its_own_chooses_what_a_search_chooses(name, options_of, tmp_pa
         assert ids[kept].tolist() == run.selection.sets[key].tolist()
     for key in before.keys() - reduced:
         assert run.selection.sets[key].tolist() == before[key].tolist()
-    assert made.cost_units == pytest.approx(run.selection.preparation_units)
     planned = run.selection.scoring_cost(spec.selection, 100) * len(reduced)
     assert made.cost_units == pytest.approx(planned)
+    weight = run.selection.weight(spec.selection, spec, 10, 8)
+    assert run.selection.preparation_units == pytest.approx(weight * planned)
+    assert (weight > 0) == (planned > 0)
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
@@ -224,7 +223,9 @@ def test_both_ends_part_the_samples_between_them(name, options_of, tmp_path):
 
 @pytest.mark.parametrize("share", [0.25, 0.37])
 @pytest.mark.parametrize("name", REDUCTIONS)
-def test_sizes_are_rounded_down_by_set_or_by_class(name, share, options_of, tmp_path):
+def test_sizes_are_rounded_down_and_classes_share_what_is_left(
+    name, share, options_of, tmp_path
+):
     labels = compose(spec_of(options_of(name))).data.labels
     options = {**options_of(name), "keep_train": share}
     kept = _kept(options | {"class_rule": "none"}, tmp_path / "set")
@@ -233,8 +234,9 @@ def test_sizes_are_rounded_down_by_set_or_by_class(name, share, options_of, tmp_
     counts = labels[sorted(by_class)].bincount(minlength=10)
     found = read_subset(tmp_path / "class" / NAME)
     before = torch.from_numpy(found.arrays["T"]["ids"])
-    expected = [int(share * n + 1e-9) for n in labels[before].bincount(minlength=10)]
+    expected = shares_of(labels[before].bincount(minlength=10).tolist(), share)
     assert counts.tolist() == expected
+    assert sum(expected) == int(share * 100)
 
 
 def _kept(selection: dict[str, Any], folder: Path) -> set[int]:

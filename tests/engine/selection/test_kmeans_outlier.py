@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.seeding import derive_seed
-from searchjobs.engine.selection.kmeans_outlier import own_distances
+from searchjobs.engine.selection import _pixels
+from searchjobs.engine.selection._pixels import principal_components
+from searchjobs.engine.selection.kmeans_outlier import KMeansOutlier, own_distances
+from searchjobs.engine.subset_spec import validate_subset
 
 from ..conftest import tiny
 from .pools import digits, drained, pool_of, scores_of, scoring_of
@@ -73,6 +77,49 @@ def test_more_clusters_than_samples_are_refused_at_their_field():
     (problem,) = refused.value.problems
     assert problem.field == "selection.clusters"
     assert "150 clusters are more than the 100 samples of T" in problem.sentence
+
+
+@pytest.mark.parametrize("name", ["kmeans-outlier", "k-center"])
+def test_images_that_make_too_large_a_matrix_are_refused_before_anything(
+    name, monkeypatch
+):
+    """100 images of T, 3 x 8 x 8 numbers each, of four bytes: 76,800."""
+    monkeypatch.setattr(_pixels, "MOST_BYTES", 76_800)
+    assert tiny(selection={"name": name})
+    monkeypatch.setattr(_pixels, "MOST_BYTES", 76_799)
+    alone = {
+        "dataset": {"name": "digits", "per_class": 20},
+        "selection": {"name": name},
+    }
+    for refusing in (
+        lambda: tiny(selection={"name": name}),
+        lambda: validate_subset(alone),
+    ):
+        with pytest.raises(SpecError) as refused:
+            refusing()
+        (problem,) = refused.value.problems
+        assert problem.field == "selection"
+        assert "100 images of 8x8 pixels make one of" in problem.sentence
+        assert "smaller image size" in problem.sentence
+    # what goes through them in batches has no such limit
+    assert tiny(selection={"name": "class-outlier"})
+
+
+def test_imagenet_as_one_matrix_is_refused():
+    (problem,) = KMeansOutlier.memory_problems(
+        KMeansOutlier.Options(), {"T": 640_583, "V": 640_584}, 224
+    )
+    assert "640,583 images of 224x224 pixels make one of 386 GB" in problem.sentence
+
+
+@pytest.mark.parametrize("count", [12, 300])
+def test_components_are_the_same_however_many_images_there_are(count):
+    """Fewer images than pixels have another way to their components."""
+    noise = np.random.default_rng(2).random((count, 40), dtype=np.float32)
+    noise *= np.arange(40, dtype=np.float32)  # so that no two components are close
+    found = principal_components(noise, 5)
+    expected = PCA(5, svd_solver="full").fit_transform(noise.astype(np.float64))
+    assert np.abs(found) == pytest.approx(np.abs(expected), abs=1e-2)
 
 
 def test_the_best_restart_so_far_is_not_lost_on_the_way():

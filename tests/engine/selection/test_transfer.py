@@ -9,11 +9,16 @@ import torch
 from torchvision.models import resnet18
 
 from searchjobs.engine.problems import SearchError, SpecError
-from searchjobs.engine.selection.transfer import TransferLoss, imagenet_body
+from searchjobs.engine.selection.transfer import (
+    TransferLoss,
+    TransferOptions,
+    imagenet_body,
+)
 from searchjobs.engine.subset import make_subset
 from searchjobs.engine.subset_spec import subset_spec_of
 
 from ..conftest import tiny
+from ..counted import counted
 from .pools import digits, drained, pool_of, scores_of, scoring_of
 
 
@@ -35,6 +40,13 @@ def test_the_body_is_torchvisions_without_its_classifier(weights):
     with torch.no_grad():
         expected = whole.eval()(images)
         assert torch.equal(imagenet_body(weights).eval()(images), expected)
+
+
+@pytest.mark.parametrize("side", [16, 33])
+def test_a_pass_of_the_body_has_the_multiply_adds_that_pytorch_counts(weights, side):
+    body = imagenet_body(weights).eval()
+    found = TransferLoss.multiply_adds(TransferOptions(weights="given"), 10, side)
+    assert found == counted(lambda: body(torch.zeros(1, 3, side, side)))
 
 
 def test_mislabelled_images_leave_first(weights):

@@ -11,12 +11,16 @@ import pytest
 import torch
 from torch import nn
 
+from searchjobs.engine.contracts import spaces
 from searchjobs.engine.spaces.nas_bench_201.counting import flops, parameters
 from searchjobs.engine.spaces.nas_bench_201.encoding import (
     all_architectures,
     from_index,
 )
 from searchjobs.engine.spaces.nas_bench_201.network import DiscreteNetwork
+
+from ..counted import counted
+from .plain_supernet import PlainSupernet
 
 TABLE = "nasbench201.csv.gz"
 
@@ -92,3 +96,32 @@ def test_flops_are_those_of_the_convolutions_that_run(index, size):
         module.register_forward_hook(count)
     built(torch.zeros(1, 3, size, size))
     assert flops(architecture, 4, 1, 7, size) == counted
+
+
+@pytest.mark.parametrize(("channels", "cells", "size"), [(4, 2, 16), (8, 1, 32)])
+def test_multiply_adds_of_the_supernet_are_those_of_all_its_operations(
+    channels, cells, size
+):
+    space = spaces.get("nas-bench-201")
+    found = space(space.Options(channels=channels, cells=cells)).multiply_adds(7, size)
+    plain = PlainSupernet(7, channels, cells)
+    images = torch.zeros(1, 3, size, size)
+    assert found == counted(lambda: plain(images, torch.ones(6, 5))) + 7
+
+
+def test_a_drawn_forward_is_the_mean_of_all_that_may_be_drawn():
+    part = spaces.get("nas-bench-201")
+    space = part(part.Options(channels=4, cells=1, without=("none",)))
+    allowed = [name for name in space.operations if name != "none"]
+    # edges are drawn apart, so the mean is that of cells of one operation each
+    alike = [space.encode({"cell": [name] * 6}) for name in allowed]
+    expected = sum(flops(cell, 4, 1, 7, 16) for cell in alike) / 4
+    assert space.multiply_adds(7, 16, drawn=True) == pytest.approx(expected)
+
+
+def test_partial_channels_take_the_square_of_their_share():
+    part = spaces.get("nas-bench-201-five")
+    space = part(part.Options(channels=8, cells=1))
+    none = flops("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", 8, 1, 7, 16)
+    whole, quarter = (space.multiply_adds(7, 16, partial=k) - none for k in (1, 4))
+    assert quarter == pytest.approx(whole / 16)

@@ -153,6 +153,18 @@ class CellSpace(Space):
             "canonical": canonical(architecture),
         }
 
+    def multiply_adds(
+        self, classes: int, side: int, *, partial: int = 1, drawn: bool = False
+    ) -> float:
+        rows = []
+        for allowed in self.mask(TABLE).tolist():
+            names = [name for name, one in zip(OPERATIONS, allowed, strict=True) if one]
+            rows.append(dict.fromkeys(names, 1 / len(names) if drawn else 1.0))
+        options = self.options
+        return counting.multiply_adds(
+            rows, options.channels, options.cells, classes, side, partial=partial
+        )
+
     def discrete_weights(self, architecture: str) -> Tables:
         """Return ``{"cell": (R, 5)}`` with a one for each chosen operation."""
         weights = torch.zeros(len(self.wiring.rows), len(OPERATIONS))

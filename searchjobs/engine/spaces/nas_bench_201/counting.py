@@ -8,6 +8,7 @@ additions are free.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 
 from .encoding import CONVOLUTIONS, read
 
@@ -43,17 +44,42 @@ def flops(
     """Return the multiply-adds of one image (``image_size`` square) through the
     evaluation network; the defaults are the CIFAR-10 network of the table."""
     _, operations = read(architecture)
+    rows = [{name: 1.0} for name in operations]
+    return int(multiply_adds(rows, channels, cells, classes, image_size))
+
+
+def multiply_adds(
+    rows: Sequence[Mapping[str, float]],
+    channels: int,
+    cells: int,
+    classes: int,
+    image_size: int,
+    *,
+    partial: int = 1,
+) -> float:
+    """Return the multiply-adds of one image through a network of such cells.
+
+    Args:
+        rows: of each edge, the operations that run and how often: 1, or the share of
+            the forwards that draw them.
+        channels: C.
+        cells: N.
+        classes: M.
+        image_size: side of the image.
+        partial: K of PC-DARTS: operations see the first C/K channels.
+    """
     widths = [channels << stage for stage in range(STAGES)]
     sides = [image_size]
     for _ in widths[1:]:
         sides.append((sides[-1] + 1) // 2)
-    total = _convolution(RGB, channels, 3) * sides[0] ** 2
+    total = float(_convolution(RGB, channels, 3) * sides[0] ** 2)
     for width, side in zip(widths, sides, strict=True):
-        for name in operations:
-            if name in CONVOLUTIONS:
-                total += (
-                    cells * _convolution(width, width, CONVOLUTIONS[name]) * side**2
-                )
+        seen = width // partial
+        for row in rows:
+            for name, often in row.items():
+                if name in CONVOLUTIONS:
+                    weights = _convolution(seen, seen, CONVOLUTIONS[name])
+                    total += cells * often * weights * side**2
     for stage in range(1, STAGES):
         total += _reduction(widths[stage - 1], widths[stage]) * sides[stage] ** 2
     return total + (widths[-1] + 1) * classes
