@@ -193,9 +193,18 @@ def recipe_of(spec: SearchSpec) -> tuple[str, str]:
     return _own().get(_identity(spec), ("", ""))
 
 
+def seeds_of(recipe: Recipe, scale: Scale) -> list[int]:
+    """Return the seeds with which a recipe is wanted at a scale: of recipes that are
+    the same search those of the one that asks for most, or nothing would be shared."""
+    alike = twins(scale.name).get(recipe.name, frozenset())
+    found = (find_recipe(name) for name in twins(scale.name) if name in alike)
+    each = [seeds(other, scale) for other in found if other is not None]
+    return max(each, key=len, default=seeds(recipe, scale))
+
+
 def stand_ins(team: Team, table: Table, scale: Scale) -> list[Dataset]:
-    """Return the team's checked data sets that hold the classes of some data set that
-    the table's recipes ask for at a scale; one query."""
+    """Return the team's checked data sets that hold what some data set holds that the
+    table's recipes ask for at a scale; one query."""
     sections = [
         scaled(recipe, effective(recipe, scale))["dataset"]
         for name in table.recipes
@@ -209,12 +218,22 @@ def stand_ins(team: Team, table: Table, scale: Scale) -> list[Dataset]:
 
 
 def _replaces(dataset: Dataset, section: Mapping[str, Any]) -> bool:
-    """Say whether a data set has the classes of a section: those it names, or exactly
-    all of its source's."""
-    if section.get("classes"):
-        return set(section["classes"]) <= set(dataset.classes)
+    """Say whether a data set holds what a section takes of a published one: its classes
+    (all of them, and no others, where the section names none), as many images of each,
+    and none that are smaller."""
     source = sources.get(section["name"])
-    return set(dataset.classes) == set(getattr(source, "class_names", ()) or [None])
+    wanted = source.published_summary(source.Options(**section))
+    if wanted is None:
+        return False
+    there = dict(zip(dataset.classes, dataset.class_counts, strict=False))
+    asked = dict(zip(wanted.classes, wanted.class_counts, strict=True))
+    if not section.get("classes") and there.keys() != asked.keys():
+        return False
+    cut = bool(section.get("per_class"))
+    return (dataset.image_size or wanted.image_size) >= wanted.image_size and all(
+        there.get(name, 0) >= count if cut else there.get(name) == count
+        for name, count in asked.items()
+    )
 
 
 def lacking(
@@ -236,7 +255,7 @@ def lacking(
         held = found.get(name, {})
         bad = {seed for seed, run in held.items() if run.job.state in _ENDED_BADLY}
         open_seeds = [
-            seed for seed in seeds(recipe, scale) if seed not in held or seed in bad
+            seed for seed in seeds_of(recipe, scale) if seed not in held or seed in bad
         ]
         if open_seeds:
             label = labels.get(name, recipe.title)
@@ -362,8 +381,9 @@ def able(name: str, scale: Scale) -> bool:
 
 def add(counted: Progress, recipe: Recipe, scale: Scale, held: dict[int, Run]) -> None:
     """Count one recipe's runs in."""
-    states = [held[seed].job.state for seed in seeds(recipe, scale) if seed in held]
-    counted.wanted += len(seeds(recipe, scale))
+    wanted = seeds_of(recipe, scale)
+    states = [held[seed].job.state for seed in wanted if seed in held]
+    counted.wanted += len(wanted)
     done = sum(state == State.SUCCEEDED for state in states)
     failed = sum(state in _ENDED_BADLY for state in states)
     counted.done += done

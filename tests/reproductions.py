@@ -16,6 +16,7 @@ from searchjobs.models import Dataset, EpochRecord, Job, Run, Team
 from searchjobs.states import State
 
 CLASSES = ("airplane", "automobile", "frog", "horse")
+PER_CLASS = 1250
 ALL_SKIP = (
     "|skip_connect~0|+|skip_connect~0|skip_connect~1|+"
     + "".join(f"|skip_connect~{node}" for node in range(3))
@@ -38,13 +39,14 @@ def scale(name: str = "cpu-small") -> Scale:
 
 
 def stand_in(user: User, team: Team, folder: Path) -> Dataset:
-    """Register 4 x 40 images of noise under the class names of the small scale."""
+    """Register noise under the class names of the small scale, as many images as it
+    takes."""
     stream = np.random.default_rng(1)
     file = folder / "four.npz"
     np.savez(
         file,
-        images=stream.integers(0, 256, (160, 8, 8, 3), dtype=np.uint8),
-        labels=np.repeat(np.arange(4), 40),
+        images=stream.integers(0, 256, (4 * PER_CLASS, 8, 8, 3), dtype=np.uint8),
+        labels=np.repeat(np.arange(4), PER_CLASS),
         classes=np.array(CLASSES),
     )
     return Dataset.objects.create(
@@ -52,7 +54,8 @@ def stand_in(user: User, team: Team, folder: Path) -> Dataset:
         name="four classes",
         source={"name": "npz", "path": str(file)},
         classes=list(CLASSES),
-        class_counts=[40] * 4,
+        class_counts=[PER_CLASS] * 4,
+        image_size=8,
         author=user,
     )
 

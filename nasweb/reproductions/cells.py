@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,19 +30,52 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How cells were trained from scratch; only equal protocols are averaged."""
+    """How cells were trained from scratch; only equal protocols are averaged.
+
+    Attributes:
+        dataset: the name of the source.
+        split: what the accuracy is measured on.
+        rate: at which the weights began to learn; None where the spec has none.
+        settings: all else of the training, as text that is equal for equal ones.
+    """
 
     dataset: str
     split: str
     epochs: int
     cells: int
+    rate: float | None = None
+    settings: str = ""
 
     @property
     def words(self) -> str:
         split = {"test": "test set", "held-out": "held-out images"}.get(self.split, "")
         name = benchmark.DATASETS.get(self.dataset, self.dataset)
-        parts = [name, split, f"{self.epochs} epochs", f"N = {self.cells}"]
+        rate = "" if self.rate is None else f"learning rate {self.rate:g}"
+        parts = [name, split, f"{self.epochs} epochs", f"N = {self.cells}", rate]
         return ", ".join(part for part in parts if part)
+
+
+def _protocol(evaluation: Evaluation) -> Protocol:
+    """Return how a cell was trained, and on which pixels: its spec without the cell,
+    its width, its seed and where it was computed; a recipe is only a name for settings
+    that stand beside it."""
+    spec = evaluation.spec
+    parts = {
+        section: {k: v for k, v in spec.get(section, {}).items() if k != left_out}
+        for section, left_out in (
+            ("space", "channels"),
+            ("augmentation", ""),
+            ("training", "recipe"),
+        )
+    }
+    return Protocol(
+        evaluation.dataset,
+        evaluation.split,
+        evaluation.epochs,
+        evaluation.cells,
+        parts["training"].get("learning_rate"),
+        json.dumps([parts, evaluation.data_fingerprint], sort_keys=True),
+    )
 
 
 @dataclass
@@ -121,19 +155,11 @@ def _trained(
         job__state=State.SUCCEEDED,
         accuracy__isnull=False,
         architecture__in={run.architecture_id for run in runs} - {None},
-    )
+    ).defer("curve")
     found: dict[tuple[int, int, Protocol], list[float]] = defaultdict(list)
-    for architecture, channels, accuracy, dataset, split, epochs, n in rows.values_list(
-        "architecture",
-        "channels",
-        "accuracy",
-        "dataset",
-        "split",
-        "epochs",
-        "cells",
-    ):
-        protocol = Protocol(dataset, split, epochs, n)
-        found[architecture, channels, protocol].append(accuracy or 0.0)
+    for row in rows:
+        place = row.architecture_id, row.channels, _protocol(row)
+        found[place].append(row.accuracy or 0.0)
     return found
 
 
@@ -180,13 +206,13 @@ def protocol_of(known: Known, column: Column, scale: str) -> Protocol | None:
             counts[protocol] += len(values)
     if not counts:
         return None
-    return max(counts, key=lambda each: (counts[each], each.epochs, each.dataset))
+    return max(counts, key=lambda at: (counts[at], at.epochs, at.dataset, at.settings))
 
 
 def _fits(dataset: str, column: Column, scale: str) -> bool:
     """Say whether cells trained on a data set stand in a column: on its own, and at a
     small scale on the images that stand for CIFAR-100."""
-    if dataset.startswith(column.dataset):
+    if dataset == column.dataset:
         return True
     small = scale != PAPER and column.dataset == "cifar100"
     return small and not dataset.startswith("imagenet")

@@ -25,6 +25,7 @@ _CSV_COLUMNS = (
     "split",
     "column",
     "measure",
+    "images",
     "printed",
     "printed_mean",
     "printed_std",
@@ -84,6 +85,7 @@ def _csv_rows(filled: Filled) -> Iterator[list[Any]]:
                 column.split,
                 safe(column.title),
                 safe(_measure_of(filled, column)),
+                safe("; ".join(filled.images)),
                 safe(value.printed.text),
                 value.printed.mean,
                 value.printed.deviation,
@@ -165,7 +167,8 @@ def as_latex(paper: Paper, filled: Filled) -> str:
     table = filled.table
     about = (
         f"{paper.short}, Table {table.number}: {table.title}. Ours: "
-        f"{filled.scale.label} scale, {measure(filled)}; mean, sample deviation, n."
+        f"{filled.scale.label} scale, {measure(filled)}; mean, sample deviation, n. "
+        f"Images: {', '.join(filled.images) or 'no run yet'}."
     )
     groups = [
         (title, len(list(members)))
@@ -176,7 +179,7 @@ def as_latex(paper: Paper, filled: Filled) -> str:
         "% " + about.replace("\n", " "),
         rf"\begin{{tabular}}{{ll{'r' * len(table.columns)}}}",
         r"\hline",
-        _latex_row(["", "", *heads]),
+        _latex_row([_tex(f"ours: {filled.scale.label} scale"), "", *heads]),
         _latex_row(["", "", *(_tex(column.label) for column in table.columns)]),
         r"\hline",
     ]

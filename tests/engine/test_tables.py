@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from searchjobs.engine.contracts import stopping_rules
+from searchjobs.engine.contracts import methods, stopping_rules
 from searchjobs.engine.recipes import all_recipes
 from searchjobs.engine.scales import all_scales, scaled
 from searchjobs.engine.spaces.nas_bench_201.encoding import OPERATIONS
@@ -136,6 +136,40 @@ def test_a_cell_is_what_the_paper_prints(
     assert cell(name, row, column) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "rows", "values", "means", "deviations"),
+    [
+        ("bdp-1", 5, 20, 796.62, 76.20),
+        ("bdp-2", 5, 20, 874.44, 230.98),
+        ("bdp-3", 4, 24, 1180.29, 0),
+        ("bdp-4", 18, 105, 6666.14, 102.98),
+        ("bdp-7", 4, 16, 1307.50, 17.69),
+        ("less-is-more-1", 19, 57, 2488.6, 20.6),
+        ("less-is-more-2", 19, 57, 2582.5, 19.0),
+        ("less-is-more-3", 19, 57, 728.7, 11.28),
+        ("less-is-more-4", 19, 57, 3790.4, 22.2),
+        ("less-is-more-5", 13, 26, 1308.5, 9.5),
+        ("ex-ss-darts-1", 13, 78, 4491.55, 87.94),
+        ("ex-ss-darts-2", 18, 102, 6267.70, 364.10),
+        ("ex-ss-darts-3", 10, 90, 5377.25, 555.80),
+        ("vp-darts-1", 16, 96, 6148.66, 49.68),
+        ("vp-darts-2", 3, 18, 1225.41, 93.59),
+        ("vp-darts-3", 2, 12, 793.22, 46.47),
+    ],
+)
+def test_a_table_has_all_rows_of_the_paper_and_every_digit_of_them(
+    name: str, rows: int, values: int, means: float, deviations: float
+) -> None:
+    """Sums over the printed tables, which were compared with the papers row by row."""
+    whole = table(name)
+    ours = [row for row in whole.rows if not row.control]
+    found = [printed(row, column) for row in ours for column in whole.columns]
+    numbers = [value for value in found if value.mean is not None]
+    assert (len(ours), len(numbers)) == (rows, values)
+    assert sum(value.mean or 0 for value in numbers) == pytest.approx(means)
+    assert sum(value.deviation or 0 for value in numbers) == pytest.approx(deviations)
+
+
 def test_a_look_up_beside_trained_cells_is_not_taken_for_a_printed_value() -> None:
     for row in table("less-is-more-1").rows:
         shown = [printed(row, each).text for each in table("less-is-more-1").columns]
@@ -145,9 +179,55 @@ def test_a_look_up_beside_trained_cells_is_not_taken_for_a_printed_value() -> No
 
 def test_each_table_tells_its_own_hours_of_a_shared_recipe() -> None:
     def hours(name: str) -> str:
-        return fact(table(name).rows[0], "search hours")
+        rows = table(name).rows
+        (first,) = (row for row in rows if row.label == "DARTS (1st)")
+        return fact(first, "search hours")
 
     assert (hours("bdp-4"), hours("vp-darts-1")) == ("3.2", "2.0")
+
+
+def test_adaptive_nas_is_run_by_our_reading_of_it() -> None:
+    """Data spec B.6: DARTS-PT on a tenth of T that GLISTER chooses every ten epochs."""
+    (row,) = (each for each in table("bdp-4").rows if each.label == "Adaptive-NAS")
+    assert not row.cannot
+    assert [fact(row, name) for name in ("search hours", "data left")] == [
+        "0.8",
+        "10 %",
+    ]
+    recipe = find_recipe(row.recipes[0])
+    assert recipe is not None
+    spec = validate(recipe.spec, check_data=False)
+    assert (spec.selection.name, spec.derivation.name) == ("adaptive-nas", "projection")
+    assert (spec.selection.keep_train, spec.selection.every) == (0.1, 10)
+
+
+def test_the_runs_of_table_4_are_four_as_its_caption_says() -> None:
+    whole = table("bdp-4")
+    own = [row for row in whole.rows if "BDP" in row.label or row.control]
+    assert len(own) == 11
+    for row in own:
+        recipe = find_recipe(row.recipes[0])
+        assert recipe is not None
+        assert len(recipe.seeds) >= 4, row.label
+
+
+def test_less_is_more_searches_with_the_enas_of_its_code() -> None:
+    (recipe,) = (
+        each for each in table("less-is-more-3").made if each.name.endswith("full-ds")
+    )
+    assert recipe.spec["method"] == {"name": "enas", "compat": "nas-bench-201"}
+
+
+def test_methods_of_the_smoothdarts_family_split_the_images_as_its_code_does() -> None:
+    """Data spec D.2: the first half by index is T, the second V."""
+    for _, whole in TABLES:
+        for name in whole.recipes:
+            recipe = find_recipe(name)
+            assert recipe is not None
+            spec = validate(recipe.spec, check_data=False)
+            streams = methods.get(spec.method.name).streams(spec.method)
+            if spec.training.recipe == "smooth" and streams == "split":
+                assert spec.split.rule == "halves", name
 
 
 def test_the_averages_of_table_3_are_over_five_pairs_of_ratios() -> None:
@@ -216,7 +296,9 @@ def test_less_is_more_reduces_t_alone_by_method_sampler_and_share() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-def test_less_is_more_searches_five_nodes_as_printed_and_four_in_small(number) -> None:
+def test_less_is_more_searches_five_nodes_as_printed_and_four_in_small(
+    number: int,
+) -> None:
     for recipe in table(f"less-is-more-{number}").made:
         names = {
             scale.name: scaled(recipe, scale)["space"]["name"] for scale in all_scales()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from searchjobs import reproduce
+from searchjobs.engine.data.sources.cifar10 import Cifar10
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.scales import scaled
 from searchjobs.engine.tables import find_recipe
@@ -70,6 +75,71 @@ def test_a_second_click_launches_nothing(
     again = reproduce.launch_lacking(user, team, *table(NAME), scale(), images=images)
     assert again == []
     assert Experiment.objects.count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_clicks_at_one_moment_launch_once(
+    user: User, team: Team, cpu_queue: Queue, images: Dataset
+) -> None:
+    """The second waits until it can see what the first has launched."""
+    found: list[list[Experiment]] = []
+
+    def click() -> None:
+        try:
+            made = reproduce.launch_lacking(
+                user, team, *table(NAME), scale(), images=images
+            )
+            found.append(made)
+        finally:
+            connection.close()
+
+    second = threading.Thread(target=click)
+    with transaction.atomic():
+        click_of_mine = reproduce.launch_lacking(
+            user, team, *table(NAME), scale(), images=images
+        )
+        second.start()
+        _until_it_waits(second)
+    second.join(30)
+    assert len(click_of_mine) == Experiment.objects.count() == 5
+    assert found == [[]]
+
+
+def _until_it_waits(thread: threading.Thread) -> None:
+    """Return when another connection waits for a lock, or the thread has ended."""
+    until = time.monotonic() + 20
+    while thread.is_alive() and time.monotonic() < until:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "select count(*) from pg_stat_activity "
+                "where wait_event_type = 'Lock' and datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("state", [State.PAUSED, State.PAUSING, State.STARTING])
+def test_what_is_under_way_in_any_way_is_not_missing(
+    launched: list[Experiment], team: Team, images: Dataset, state: str
+) -> None:
+    Job.objects.update(state=state)
+    assert missing(team, images) == []
+
+
+def test_recipes_that_are_the_same_search_want_the_same_seeds(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    """GDAS of two papers, whose presets differ in seeds, is not searched twice."""
+    for name in ("bdp-t4-gdas", "ex-t1-gdas"):
+        recipe = find_recipe(name)
+        assert recipe is not None
+        assert name in reproduce.twins("paper")["ex-t1-gdas"]
+        assert reproduce.seeds_of(recipe, scale("paper")) == [1, 2, 3]
+        assert reproduce.seeds_of(recipe, scale()) == [1, 2, 3]
+    control = find_recipe("bdp-4-no-pruning-beta")
+    assert control is not None
+    assert reproduce.seeds_of(control, scale("paper")) == [1, 2, 3, 4, 5]
 
 
 def test_what_failed_or_was_cancelled_is_missing_again(
@@ -176,6 +246,36 @@ def test_only_data_sets_with_the_classes_may_stand_in(
     )
     assert reproduce.stand_ins(team, whole, scale()) == [images]
     assert reproduce.stand_ins(team, whole, scale("paper")) == []
+
+
+@pytest.mark.parametrize(
+    ("scale_name", "changed", "fits"),
+    [
+        ("cpu-small", {}, True),
+        ("cpu-small", {"class_counts": [1249, *[5000] * 9]}, False),
+        ("cpu-small", {"image_size": 4}, False),
+        ("paper", {}, True),
+        ("paper", {"class_counts": [4999, *[5000] * 9]}, False),
+        ("paper", {"class_counts": [6000] * 10}, False),
+        ("paper", {"image_size": 16}, False),
+        ("paper", {"image_size": None}, True),
+    ],
+)
+def test_a_stand_in_holds_as_many_images_as_the_scale_says(
+    user: User, team: Team, scale_name: str, changed: dict[str, Any], fits: bool
+) -> None:
+    """The label of a scale names a number of images, so it must be that of the run."""
+    given = {"class_counts": [5000] * 10, "image_size": 32, **changed}
+    Dataset.objects.create(
+        team=team,
+        name="a copy",
+        source={"name": "npz", "path": "copy.npz"},
+        classes=list(Cifar10.class_names),
+        author=user,
+        **given,
+    )
+    found = reproduce.stand_ins(team, table(NAME)[1], scale(scale_name))
+    assert bool(found) == fits
 
 
 def test_a_viewer_launches_nothing(viewer: User, team: Team, images: Dataset) -> None:

@@ -363,6 +363,7 @@ def test_the_csv_has_a_row_a_cell_with_its_scale(
         "False",
     )
     assert "look-up" in row["measure"]
+    assert row["images"] == "npz file (four.npz)"
 
 
 def test_the_json_can_be_read_alone(
@@ -390,6 +391,8 @@ def test_the_latex_of_every_table_is_balanced_and_escaped(
     text = client_for(user).get(address(name), {"format": "tex"}).content.decode()
     comment, *lines = text.strip().splitlines()
     assert comment.startswith("% ")
+    assert "CPU-small scale" in comment
+    assert lines[2].startswith("ours: CPU-small scale & "), "what is typeset says it"
     body = "\n".join(lines)
     assert body.count(r"\begin{tabular}") == body.count(r"\end{tabular}") == 1
     layout = re.search(r"\\begin{tabular}{(l+r+)}", body)

@@ -28,7 +28,13 @@ ClientFor = Callable[[User], Client]
 
 
 def trained(
-    run: Run, channels: int, accuracy: float, *, seed: int = 777, epochs: int = 200
+    run: Run,
+    channels: int,
+    accuracy: float,
+    *,
+    seed: int = 777,
+    epochs: int = 200,
+    learning_rate: float = 0.01,
 ) -> None:
     """Store a training of a run's cell, as a training job leaves it."""
     run.refresh_from_db()
@@ -46,7 +52,11 @@ def trained(
         job=job,
         architecture=run.architecture,
         run=run,
-        spec={},
+        spec={
+            "space": {"name": "nas-bench-201", "channels": channels, "cells": 5},
+            "training": {"epochs": epochs, "learning_rate": learning_rate},
+            "seed": seed,
+        },
         fingerprint="f",
         seed=seed,
         dataset="cifar100",
@@ -71,7 +81,9 @@ def test_trained_cells_are_read_apart_from_the_table(
     for seed, accuracy in ((777, 60.0), (888, 62.0)):
         trained(runs[0], 16, accuracy, seed=seed)
     trained(runs[1], 16, 41.0)
-    trained(runs[1], 16, 99.0, epochs=10)  # another protocol is never averaged in
+    # another protocol is never averaged in
+    trained(runs[1], 16, 99.0, epochs=10)
+    trained(runs[1], 16, 98.0, learning_rate=0.1)
     narrow, wide, _, aside = line_of(team, name, "RS, r = .75").values
     assert (narrow.ours.n, narrow.ours.mean, narrow.trainings) == (2, 51.0, 3)
     assert narrow.deviation == pytest.approx(11.0)
@@ -80,9 +92,22 @@ def test_trained_cells_are_read_apart_from_the_table(
     assert aside.deviation is None
     words = text_of(client_for(user).get(address(name)))
     assert (
-        "cells trained from scratch (CIFAR-100, test set, 200 epochs, N = 5)" in words
+        "cells trained from scratch (CIFAR-100, test set, 200 epochs, N = 5, learning "
+        "rate 0.01)" in words
     )
     assert "3 trainings" in words
+
+
+def test_of_a_width_the_protocol_with_most_trainings_counts_alone(
+    launched: Callable[[str], Any], team: Team
+) -> None:
+    name = "less-is-more-1"
+    run = launched(name)[f"{name}-darts-v1-rs-75"][0]
+    end(run, CONVOLUTIONS)
+    for seed, rate, accuracy in ((1, 0.1, 70.0), (2, 0.1, 74.0), (3, 0.01, 60.0)):
+        trained(run, 32, accuracy, seed=seed, learning_rate=rate)
+    wide = line_of(team, name, "RS, r = .75").values[1]
+    assert (wide.ours.mean, wide.trainings) == (72.0, 2)
 
 
 def test_cells_that_another_team_trained_are_not_read(

@@ -195,6 +195,12 @@ class Source(Part, ABC):
         """Look at the source without decoding an image; raises ``DataError``."""
 
     @classmethod
+    def published_summary(cls, options: Options) -> Summary | None:
+        """Return what ``look`` tells of the files as they were published, here or not;
+        None if nobody can know that."""
+        return None
+
+    @classmethod
     @abstractmethod
     def load(cls, options: Options) -> Images:
         """Read all images; raises ``DataError``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -28,7 +29,7 @@ def test_loaders_end_at_once_with_the_search_that_they_read_for(tmp_path: Path) 
     assert torch.equal(pixels[batches[0]], torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
     loaders = set(psutil.Process().children()) - known
     assert len(loaders) == 4
-    search = {"images": pixels}
+    search: dict[str, Any] = {"images": pixels}
     search["itself"] = search
     begun = time.monotonic()
 
