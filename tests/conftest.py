@@ -96,8 +96,9 @@ def client_for() -> Callable[[User], Client]:
 
 @pytest.fixture
 def worker(transactional_db: None) -> Iterator[subprocess.Popen[bytes]]:
-    """A real Celery worker with one slot on the database of this test."""
-    with real.running_worker() as process:
+    """A real Celery worker with one slot on the database of this test; it comes up
+    while the test starts its site and its browser."""
+    with real.running_worker(ready_on_entry=False) as process:
         yield process
 
 

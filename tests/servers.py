@@ -149,9 +149,15 @@ def _child(
 
 @contextmanager
 def running_worker(
-    name: str = "test", *, slots: int = 1, queues: str = "", **changes: str
+    name: str = "test",
+    *,
+    slots: int = 1,
+    queues: str = "",
+    ready_on_entry: bool = True,
+    **changes: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a real Celery worker until the block ends; it is ready on entry.
+    """Run a real Celery worker until the block ends; it is ready on entry, or later
+    for those that wait for its jobs and have something else to start meanwhile.
 
     ``changes`` are environment variables, such as ``NASWEB_LEASE_SECONDS="3"``.
     """
@@ -167,7 +173,8 @@ def running_worker(
             assert process.poll() is None, f"the worker ended:\n{text}"
             return "Ready for" in text
 
-        wait_until(ready, seconds=60, what="the worker")
+        if ready_on_entry:
+            wait_until(ready, seconds=60, what="the worker")
         yield process
 
 

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from searchjobs.engine.__main__ import main
 from searchjobs.engine.events import parse
 
 from .conftest import tiny, without_clock
@@ -33,12 +34,18 @@ def spec_file(tmp_path):
     return path
 
 
-def test_run_tells_its_events_on_standard_output_and_in_a_file(
-    spec_file, tmp_path, tiny_events
-):
-    out = tmp_path / "out"
-    done = engine("run", spec_file, "--out", out)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run to its end: what the engine said, and its folder."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "spec.yaml").write_text(tiny().to_yaml())
+    done = engine("run", folder / "spec.yaml", "--out", folder / "out")
     assert done.returncode == 0, done.stderr
+    return done, folder / "out"
+
+
+def test_run_tells_its_events_on_standard_output_and_in_a_file(finished, tiny_events):
+    done, out = finished
     told = [parse(line) for line in done.stdout.splitlines()]
     assert (out / "events.jsonl").read_text() == done.stdout
     ours = [without_clock(e) for e in told if e.type == "epoch_finished"]
@@ -46,8 +53,8 @@ def test_run_tells_its_events_on_standard_output_and_in_a_file(
     assert ours == theirs
 
 
-def test_the_log_tells_each_epoch_and_each_pruning_in_a_line(spec_file, tmp_path):
-    log = engine("run", spec_file, "--out", tmp_path / "out").stderr.splitlines()
+def test_the_log_tells_each_epoch_and_each_pruning_in_a_line(finished):
+    log = finished[0].stderr.splitlines()
     assert log[0].startswith("started: 6 epochs, T 100 and V 100 images of 10 classes")
     assert sum(line.startswith("epoch 3/6: loss ") for line in log) == 1
     assert "epoch 2: 20 of 100 pruned from T (lowest VoE), 20 asked for" in log
@@ -115,23 +122,25 @@ def test_seeds_that_are_none_are_told_as_in_the_form(spec_file, tmp_path):
     )
 
 
-def test_a_missing_spec_is_said_in_a_sentence(tmp_path):
-    done = engine("plan", tmp_path / "nothing.yaml")
-    assert done.returncode == 2
-    assert "cannot be read" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_missing_spec_is_said_in_a_sentence(tmp_path, capsys):
+    assert main(["plan", str(tmp_path / "nothing.yaml")]) == 2
+    told = capsys.readouterr().err
+    assert "cannot be read" in told
+    assert "Traceback" not in told
 
 
-def test_plan_prints_the_counts_and_the_cost(spec_file):
+def test_plan_prints_the_counts_and_the_cost(spec_file, capsys):
     done = engine("plan", spec_file)
     assert done.returncode == 0
     assert "52" in done.stdout
-    as_json = json.loads(engine("plan", spec_file, "--json").stdout)
+    assert main(["plan", str(spec_file), "--json"]) == 0
+    as_json = json.loads(capsys.readouterr().out)
     assert as_json["remaining"]["T"] == [100, 100, 80, 80, 64, 64, 52]
 
 
-def test_list_names_every_part_with_its_options():
-    parts = json.loads(engine("list", "--json").stdout)
+def test_list_names_every_part_with_its_options(capsys):
+    assert main(["list", "--json"]) == 0
+    parts = json.loads(capsys.readouterr().out)
     assert set(parts) == {
         "spaces",
         "methods",

@@ -14,10 +14,11 @@ from searchjobs.engine import places
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.subset import read_subset
 from searchjobs.launch import launch
-from searchjobs.models import DatasetStatistics, Job, Queue, Run, Subset, Team
+from searchjobs.models import DatasetStatistics, Job, Queue, Run, Slot, Subset, Team
 from searchjobs.states import State
 from searchjobs.subsets import launch_subset
-from tests.servers import running_worker, wait_until
+from searchjobs.supervisor import supervise
+from tests.jobs.conftest import take
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,29 +35,32 @@ SEARCH: dict[str, Any] = {
 }
 
 
-def has_ended(job: Job) -> bool:
-    job.refresh_from_db()
-    return job.state in {State.SUCCEEDED, State.FAILED}
+def do_next(slot: Slot) -> None:
+    """Do the next job in the slot, as its worker does."""
+    taken = take(slot)
+    assert taken is not None
+    supervise(taken)
 
 
 def test_searches_of_any_seed_train_on_the_very_samples_that_the_job_has_chosen(
-    user: User, team: Team, cpu_queue: Queue
+    user: User, team: Team, slot: Slot
 ) -> None:
     subset = launch_subset(user, team, "a quarter", CHOICE)
-    with running_worker("subset"):
-        wait_until(lambda: has_ended(subset.job), seconds=60, what="the subset")
-        assert subset.job.state == State.SUCCEEDED, subset.job.error
-        subset.refresh_from_db()
-        chosen = subset.sets["T"]
-        assert (chosen["before"], sum(chosen["class_counts_after"])) == (
-            898,
-            chosen["after"],
-        )
-        spec = {**SEARCH, "selection": {"name": "subset", "subset": str(subset.uuid)}}
-        experiment = launch(user, team, "on a quarter", spec, [1, 2])
-        assert experiment.subset == subset
-        jobs = list(Job.objects.filter(run__experiment=experiment))
-        wait_until(lambda: all(map(has_ended, jobs)), seconds=90, what="the searches")
+    do_next(slot)
+    subset.job.refresh_from_db()
+    assert subset.job.state == State.SUCCEEDED, subset.job.error
+    subset.refresh_from_db()
+    chosen = subset.sets["T"]
+    assert (chosen["before"], sum(chosen["class_counts_after"])) == (
+        898,
+        chosen["after"],
+    )
+    spec = {**SEARCH, "selection": {"name": "subset", "subset": str(subset.uuid)}}
+    experiment = launch(user, team, "on a quarter", spec, [1, 2])
+    assert experiment.subset == subset
+    for _ in experiment.seeds:
+        do_next(slot)
+    jobs = list(Job.objects.filter(run__experiment=experiment))
     assert [job.state for job in jobs] == [State.SUCCEEDED] * 2
     file = read_subset(places.subset_path(str(subset.uuid)))
     kept = file.arrays["T"]["ids"][file.arrays["T"]["kept"]]

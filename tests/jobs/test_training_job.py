@@ -9,9 +9,10 @@ from django.contrib.auth.models import User
 
 from searchjobs.engine.problems import SpecError
 from searchjobs.evaluations import launch_training
-from searchjobs.models import Evaluation, Job, Queue, Team
+from searchjobs.models import Evaluation, Job, Queue, Slot, Team
 from searchjobs.states import State
-from tests.servers import running_worker, wait_until
+from searchjobs.supervisor import supervise
+from tests.jobs.conftest import take
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,15 +27,14 @@ TRAINING: dict[str, Any] = {
 
 
 def test_each_seed_gives_a_curve_and_an_accuracy_on_images_it_never_trained_on(
-    user: User, team: Team, cpu_queue: Queue
+    user: User, team: Team, slot: Slot
 ) -> None:
     made = launch_training(user, team, TRAINING, [7, 8])
-    with running_worker("training"):
-        wait_until(
-            lambda: not Job.objects.exclude(state=State.SUCCEEDED).exists(),
-            seconds=120,
-            what="both trainings",
-        )
+    for _ in made:
+        taken = take(slot)
+        assert taken is not None
+        supervise(taken)
+    assert not Job.objects.exclude(state=State.SUCCEEDED).exists()
     rows = list(Evaluation.objects.filter(pk__in=[each.pk for each in made]))
     assert {row.seed for row in rows} == {7, 8}
     for row in rows:

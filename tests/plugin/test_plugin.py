@@ -26,6 +26,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from nasweb import spec_form
+from searchjobs.engine.__main__ import main
 from searchjobs.engine.validation import validate
 from searchjobs.models import Queue, Run
 from tests import servers
@@ -88,8 +89,11 @@ def test_the_command_line_lists_and_plans_the_method(folder: str) -> None:
     assert "darts" in methods
 
 
-def test_without_the_package_nobody_knows_the_method() -> None:
-    assert '"sgd-darts"' not in engine("", "list", "--json")
+def test_without_the_package_nobody_knows_the_method(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["list", "--json"]) == 0
+    assert '"sgd-darts"' not in capsys.readouterr().out
 
 
 class Browser:
@@ -121,8 +125,8 @@ def browser(
 ) -> Iterator[Browser]:
     """A site and a worker, both with the package on their path."""
     with (
+        servers.running_worker("plugin", ready_on_entry=False, PYTHONPATH=folder),
         servers.running_site(PYTHONPATH=folder) as site,
-        servers.running_worker("plugin", PYTHONPATH=folder),
     ):
         yield Browser(site, user)
 
