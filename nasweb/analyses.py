@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from nasweb.comparison import (
     Group,
     Member,
@@ -23,10 +21,8 @@ from nasweb.figures.theme import operation_style
 from nasweb.runs.points import table_column
 from nasweb.statistics import difference, entropy, holm, sentence
 from nasweb.tables import Column, Table, Value
-from searchjobs import benchmark
+from searchjobs import benchmark, stored_specs
 from searchjobs.engine.contracts import methods, selections
-from searchjobs.engine.controls import on_all_samples
-from searchjobs.engine.spec import SearchSpec
 
 BEST_CELLS = 3
 """Per data set that was searched on, as in Table 5 of Less is More."""
@@ -105,7 +101,7 @@ def differences(
         note=f"{measure}; runs that succeeded, each seed once; differences in points "
         "with the 95 % bootstrap interval; p of Welch's two-sided t-test, and with "
         f"Holm's correction for the {len(rows)} rows of this table; with few seeds "
-        "read the interval first",
+        "the interval is too narrow: it knows no values but theirs",
         columns=_DIFFERENCES,
         rows=rows,
         swatches=[place + 1 for place, _ in places],
@@ -132,21 +128,46 @@ def arrows(groups: Sequence[Group]) -> list[tuple[int, int]]:
 
 
 def _prints(spec: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the fingerprints of a search and of the same on all samples, with the seed
+    """Return the identity of a search and of the same on all samples, with the seed
     where the spec has one; empty if this version cannot read the spec."""
-    try:
-        read = SearchSpec.model_validate(spec)
-    except (ValidationError, KeyError):
+    own = stored_specs.identity(spec)
+    if not own:
         return "", ""
-    seeded = "seed" in spec
-    whole = on_all_samples(read)
-    return read.fingerprint(with_seed=seeded), whole.fingerprint(with_seed=seeded)
+    seed = f", seed {spec['seed']}" if "seed" in spec else ""
+    return own + seed, stored_specs.whole_identity(spec) + seed
 
 
 def method_label(spec: Mapping[str, Any]) -> str:
     """Return what people call the method of a stored spec."""
     name = str((spec.get("method") or {}).get("name", ""))
     return next((part.label for part in methods.all() if part.name == name), name)
+
+
+def search_labels(groups: Sequence[Group]) -> list[str]:
+    """Return what each group searches, but for its samples: the method, and data set
+    and epochs where one method stands for several searches.  Equal for equal searches,
+    and for no others."""
+    keys = [stored_specs.whole_identity(group.spec) or group.label for group in groups]
+    labels = [method_label(group.spec) for group in groups]
+    for more in (_dataset_of, _epochs_of, None):
+        meant: dict[str, set[str]] = {}
+        for label, key in zip(labels, keys, strict=True):
+            meant.setdefault(label, set()).add(key)
+        labels = [
+            f"{label} · {more(group.spec) if more else key[:4]}"
+            if len(meant[label]) > 1
+            else label
+            for label, key, group in zip(labels, keys, groups, strict=True)
+        ]
+    return labels
+
+
+def _dataset_of(spec: Mapping[str, Any]) -> str:
+    return str((spec.get("dataset") or {}).get("name", "no data set"))
+
+
+def _epochs_of(spec: Mapping[str, Any]) -> str:
+    return f"{(spec.get('training') or {}).get('epochs', 0)} epochs"
 
 
 def selection_label(spec: Mapping[str, Any]) -> str:
@@ -289,7 +310,10 @@ def best_cells(groups: Sequence[Group]) -> Table:
 
 @dataclass(frozen=True)
 class SharePoint:
-    """A group in the chart of data shares; shares are per cent of T and of V."""
+    """A group in the chart of data shares; shares are per cent of T and of V.
+
+    ``method`` names the search but for its samples (``search_labels``).
+    """
 
     label: str
     method: str
@@ -307,7 +331,7 @@ def share_points(
     """Return every group with runs that succeeded: how much of T and V an epoch has
     used, on average, and what the search has cost and found."""
     points = []
-    for group in groups:
+    for group, method in zip(groups, search_labels(groups), strict=True):
         members = [member for member in counted(group.members) if member.last]
         train = spread(used(member, "T") for member in members).mean
         if train is None:
@@ -316,7 +340,7 @@ def share_points(
         points.append(
             SharePoint(
                 label=group.label,
-                method=method_label(group.spec),
+                method=method,
                 n=len(members),
                 train=train,
                 valid=spread(used(member, "V") for member in members).mean,
@@ -334,8 +358,7 @@ def used(member: Member, name: str) -> float | None:
     What remains after an epoch feeds the next one; a set that was reduced before the
     search is as large after its first epoch as in it.
     """
-    whole = member.sizes.get(name)
-    left = [step.sets[name] for step in member.steps if name in step.sets]
+    whole, left = member.sizes.get(name), member.left.get(name)
     if not whole or not left:
         return None
     fed = [left[0], *left[:-1]]
@@ -343,7 +366,7 @@ def used(member: Member, name: str) -> float | None:
 
 
 def shares(points: Sequence[SharePoint], measure: str) -> Table:
-    """Return data share, cost and accuracy, and the cost against the same method's
+    """Return data share, cost and accuracy, and the cost against the same search on its
     largest share (Less is More, Fig. 2)."""
     dearest: dict[str, SharePoint] = {}
     for point in points:
@@ -355,7 +378,7 @@ def shares(points: Sequence[SharePoint], measure: str) -> Table:
         title="Time saving against data share",
         note="share of the samples that an epoch used, mean over the epochs; mean ± "
         "sample standard deviation over runs that succeeded; saving against the "
-        f"largest share of the same method; {measure}",
+        f"largest share of the same search; {measure}",
         columns=(
             Column("group", "group", "words"),
             Column("method", "method", "words"),

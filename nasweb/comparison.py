@@ -4,10 +4,12 @@ each had found when it had cost as much as the cheapest."""
 from __future__ import annotations
 
 import statistics
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from searchjobs.states import State
 
@@ -55,9 +57,8 @@ class Step:
     table: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     def at(self, axis: str) -> float:
-        return float(
-            {"epoch": self.epoch, "cost": self.cost, "seconds": self.seconds}[axis]
-        )
+        """Return where the epoch stands on one of AXES."""
+        return float(getattr(self, axis))
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ class Member:
     given: Step | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Samples of T and of V before anything was left out."""
+    left: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Samples of T and of V that remained after each epoch, also of epochs that are
+    not among the steps."""
 
     @property
     def succeeded(self) -> bool:
@@ -94,8 +98,6 @@ class Group:
     label: str
     spec: Mapping[str, Any]
     members: Sequence[Member]
-    fingerprint: str = ""
-    """Of the experiment that the runs belong to."""
 
     @property
     def n(self) -> int:
@@ -150,32 +152,31 @@ def band(
     """
     curves = []
     for member in members:
-        steps = [(step.at(axis), value(step)) for step in member.steps]
-        known = [(x, y) for x, y in steps if y is not None]
-        if known:
-            curves.append(([x for x, _ in known], [y for _, y in known]))
+        steps = [
+            (step.at(axis), y)
+            for step in member.steps
+            if (y := value(step)) is not None
+        ]
+        if steps:
+            curves.append(np.array(steps, dtype=np.float64).T)
     if not curves:
         return None
     first = max(xs[0] for xs, _ in curves)
     last = min(xs[-1] for xs, _ in curves)
-    grid = sorted({x for xs, _ in curves for x in xs if first <= x <= last})
-    grid = _thin(grid)
-    if not grid:
+    grid = np.unique(np.concatenate([xs for xs, _ in curves]))
+    grid = _thin(grid[(first <= grid) & (grid <= last)])
+    if not len(grid):
         return None
-    columns = [[ys[bisect_right(xs, x) - 1] for xs, ys in curves] for x in grid]
-    return Band(
-        grid,
-        [statistics.fmean(column) for column in columns],
-        [statistics.stdev(column) if len(column) > 1 else 0.0 for column in columns],
-        len(curves),
-    )
+    held = np.stack([ys[np.searchsorted(xs, grid, "right") - 1] for xs, ys in curves])
+    spreads = held.std(axis=0, ddof=1) if len(held) > 1 else np.zeros(len(grid))
+    return Band(grid.tolist(), held.mean(axis=0).tolist(), spreads.tolist(), len(held))
 
 
-def _thin(grid: list[float]) -> list[float]:
+def _thin(grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Keep at most MOST_GRID_POINTS, the first and the last among them."""
     if len(grid) <= MOST_GRID_POINTS:
         return grid
-    step = (len(grid) - 1) / (MOST_GRID_POINTS - 1)
-    return [grid[round(place * step)] for place in range(MOST_GRID_POINTS)]
+    return grid[np.linspace(0, len(grid) - 1, MOST_GRID_POINTS).round().astype(int)]
 
 
 def cheapest(groups: Sequence[Group]) -> float | None:

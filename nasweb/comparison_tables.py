@@ -32,15 +32,10 @@ def tables(groups: Sequence[Group], *, loaded: bool) -> list[Table]:
 
     ``loaded``: there is a benchmark table, so its columns are there too.
     """
-    found = [_table("at-the-end", "At the end", _NOTE, groups, None, loaded=loaded)]
+    found = [at_end(groups, loaded=loaded)]
     if len(groups) < 2:
         return found
-    budget = cheapest(groups) or 0.0
-    note = f"each run at the last epoch it could pay with {budget:,.0f} cost units; "
-    title = "At equal cost"
-    found.append(
-        _table("at-equal-cost", title, note + _NOTE, groups, budget, loaded=loaded)
-    )
+    found.append(at_equal_cost(groups, loaded=loaded))
     rows = differences([group.spec for group in groups])
     words = [Column(f"group_{at}", g.label, "words") for at, g in enumerate(groups, 1)]
     found.append(
@@ -53,6 +48,19 @@ def tables(groups: Sequence[Group], *, loaded: bool) -> list[Table]:
         )
     )
     return found
+
+
+def at_end(groups: Sequence[Group], *, loaded: bool) -> Table:
+    """Return what each group gave in the end, or has reached so far."""
+    return _table("at-the-end", "At the end", _NOTE, groups, None, loaded=loaded)
+
+
+def at_equal_cost(groups: Sequence[Group], *, loaded: bool) -> Table:
+    """Return what each group had when it had cost as much as the cheapest of them."""
+    budget = cheapest(groups) or 0.0
+    note = f"each run at the last epoch it could pay with {budget:,.0f} cost units; "
+    title = "At equal cost"
+    return _table("at-equal-cost", title, note + _NOTE, groups, budget, loaded=loaded)
 
 
 def latex(groups: Sequence[Group], *, loaded: bool) -> HttpResponse:
@@ -87,12 +95,16 @@ def _table(
             Column(f"{d}_{s}", f"{benchmark.DATASETS[d]} {s}") for d, s in splits
         ]
     rows: list[list[Value]] = []
-    for group in groups:
+    alarms = set()
+    for place, group in enumerate(groups):
         row = summary(group, lambda m: m.last if budget is None else at_cost(m, budget))
         values: list[Value] = [row["label"], row["n"]]
         values += [row[column.key] for column in _MEASURED]
         values.append(row["collapsed"])
+        if row["collapsed"]:
+            alarms.add((place, "collapsed"))
         if loaded:
             values += [row["table"].get(d, {}).get(s, spread([])) for d, s in splits]
         rows.append(values)
-    return Table(key, title, note, columns, rows)
+    numbers = range(1, len(groups) + 1)
+    return Table(key, title, note, columns, rows, swatches=numbers, alarms=alarms)

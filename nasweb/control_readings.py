@@ -123,12 +123,16 @@ Tables = Mapping[str, Mapping[str, TableEntry]]
 """By space, of those that have a table: what it knows of each cell."""
 
 
-def look_up(cells: Mapping[str, Iterable[str]]) -> Tables:
-    """Return what the tables of the spaces know of these cells."""
+def look_up(
+    cells: Mapping[str, Iterable[str]], tables: benchmark.Tables | None = None
+) -> Tables:
+    """Return what the tables of the spaces know of these cells; ``tables`` is what the
+    page has read of them already."""
+    tables = tables or benchmark.Tables()
     return {
-        space: benchmark.lookup(space, set(encodings))
+        space: tables.lookup(space, encodings)
         for space, encodings in cells.items()
-        if benchmark.table_loaded(space)
+        if tables.loaded(space)
     }
 
 

@@ -5,7 +5,7 @@ Everything here is read for any number of experiments in a fixed number of queri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,15 @@ from nasweb.control_readings import (
 from nasweb.runs.points import space_of
 from nasweb.statistics import Difference, difference, holm, sentence
 from nasweb.tables import Column, Table
+from searchjobs import benchmark, stored_specs
 from searchjobs.controls import (
-    LONG,
     Control,
-    control_runs,
+    Needed,
+    can_serve,
+    control_experiments,
     controls_of,
     missing_seeds,
+    runs_of,
 )
 from searchjobs.engine.contracts import selections
 from searchjobs.engine.controls import Kind
@@ -115,80 +118,76 @@ class Claim:
         ]
 
 
-def claims(experiments: Sequence[Experiment]) -> list[Claim]:
+def claims(
+    experiments: Sequence[Experiment], tables: benchmark.Tables | None = None
+) -> list[Claim]:
     """Return those experiments that claim something about data, with their controls.
 
-    One that is the control of another one here claims nothing.  Six queries at most,
-    however many there are.
+    One that is the control of another one here claims nothing.  The queries are few,
+    and as many for one experiment as for sixty.  ``tables`` is what the page has read
+    of the tables already.
     """
     needed = _needed(experiments)
     if not needed:
         return []
-    own = _by_experiment(needed)
-    found = _by_control(needed)
+    own, found = _runs(needed)
     epochs = epochs_of(
         run.pk for (_, kind), runs in found.items() if kind == "all" for run in runs
     )
-    drafts = {
-        each: _places(each, own.get(each.pk, []), found, epochs) for each in needed
-    }
+    drafts = {each: _places(each, own[each.pk], found, epochs) for each in needed}
     cells: dict[str, set[str]] = {}
     for each, lines in drafts.items():
         met = {place.cell for _, places in lines for place in places}
         cells.setdefault(space_of(each.spec), set()).update(met)
-    tables = look_up(cells)
+    entries = look_up(cells, tables)
     return [
-        _claim(each, lines, own.get(each.pk, []), found, needed[each], tables)
+        _claim(each, lines, own[each.pk], found, needed[each], entries)
         for each, lines in drafts.items()
     ]
 
 
-def _needed(experiments: Sequence[Experiment]) -> dict[Experiment, list[Control]]:
+def _needed(experiments: Sequence[Experiment]) -> Needed:
     """Return the controls of those experiments that make a claim."""
-    needed = {each: controls_of(each) for each in experiments}
+    needed = controls_of(experiments)
     by_chance = {
         control.fingerprint
-        for controls in needed.values()
-        for control in controls
+        for its in needed.values()
+        for control in its
         if control.kind == "random"
     }
     return {
-        each: controls
-        for each, controls in needed.items()
-        if controls and each.fingerprint not in by_chance
+        each: its
+        for each, its in needed.items()
+        if its and stored_specs.identity(each.spec) not in by_chance
     }
-
-
-def _by_experiment(experiments: Iterable[Experiment]) -> dict[int, list[Run]]:
-    rows: dict[int, list[Run]] = {}
-    for run in (
-        Run.objects.filter(experiment__in=[each.pk for each in experiments])
-        .select_related("job", "architecture")
-        .defer(*LONG)
-        .order_by("seed")
-    ):
-        rows.setdefault(run.experiment_id, []).append(run)
-    return rows
 
 
 _Found = Mapping[tuple[int, Kind], Sequence[Run]]
 """Runs of the seeds of a claim, by the key of the claim and the kind of control."""
 
 
-def _by_control(needed: Mapping[Experiment, Sequence[Control]]) -> _Found:
-    prints = {control.fingerprint for its in needed.values() for control in its}
-    runs = list(control_runs([each.team_id for each in needed], prints))
-    return {
+def _runs(needed: Needed) -> tuple[dict[int, list[Run]], _Found]:
+    """Return the runs of each claim by seed, and those of its controls."""
+    there = control_experiments(needed)
+    keys = {key for its in there.values() for key in its}
+    read: dict[int, list[Run]] = {}
+    for run in runs_of(keys | {each.pk for each in needed}):
+        read.setdefault(run.experiment_id, []).append(run)
+    own = {
+        each.pk: sorted(read.get(each.pk, []), key=lambda run: run.seed)
+        for each in needed
+    }
+    found: _Found = {
         (each.pk, control.kind): [
             run
-            for run in runs
-            if run.experiment.fingerprint == control.fingerprint
-            and run.experiment.team_id == each.team_id
-            and run.seed in each.seeds
+            for key in there.get((each.team_id, control.fingerprint), ())
+            for run in read.get(key, ())
+            if run.seed in each.seeds and can_serve(run)
         ]
         for each, its in needed.items()
         for control in its
     }
+    return own, found
 
 
 def _places(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -56,8 +57,15 @@ def difference(
     1947), and the percentile bootstrap of the difference of means (both by SciPy), each
     group resampled on its own.
     """
-    ours = [value for value in values if value is not None]
-    theirs = [value for value in reference if value is not None]
+    return _difference(
+        tuple(value for value in values if value is not None),
+        tuple(value for value in reference if value is not None),
+    )
+
+
+@lru_cache(maxsize=2048)
+def _difference(ours: tuple[float, ...], theirs: tuple[float, ...]) -> Difference:
+    """Compare two groups.  Kept: what a page shows is asked for at every look."""
     found = Difference(spread(ours), spread(theirs))
     if not ours or not theirs:
         return replace(found, why=_no_value(ours, theirs))

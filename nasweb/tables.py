@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from django.http import HttpResponse, JsonResponse
 
 from nasweb.comparison import Spread
+from nasweb.figures.theme import GROUPS
 
 Value = str | int | float | Spread | None
 Kind = Literal["words", "number", "signed", "p"]
@@ -46,12 +47,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as the page shows it: text, what stands small behind it, and a hint."""
+    """A value as the page shows it: text, what stands small behind it, and a hint;
+    ``alarm`` sets it off from the others."""
 
     text: str
     small: str = ""
     number: bool = True
     title: str = ""
+    alarm: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Table:
         note: what the figures are: data set, split, by table or trained.
         hints: by (row, column key), a sentence that a cell needs beside it.
         swatches: by row, the number of the group whose colour it has.
+        alarms: (row, column key) of cells that tell of something that went wrong.
     """
 
     key: str
@@ -73,21 +77,34 @@ class Table:
     rows: Sequence[Sequence[Value]]
     hints: Mapping[tuple[int, str], str] = field(default_factory=dict)
     swatches: Sequence[int] = ()
+    alarms: Collection[tuple[int, str]] = ()
 
     @property
     def shown(self) -> list[dict[str, Any]]:
         """The rows as the page shows them."""
         return [
             {
-                "swatch": self.swatches[place] if place < len(self.swatches) else None,
+                "swatch": self._swatch(place),
                 "cells": [
-                    _cell(value, column, self.hints.get((place, column.key), ""), n)
+                    self._cell((place, column.key), value, column, n)
                     for value, column in zip(row, self.columns, strict=True)
                 ],
             }
             for place, row in enumerate(self.rows)
             for n in [self._n(row)]
         ]
+
+    def _swatch(self, place: int) -> int | None:
+        """Return the number of a row's colour, which charts take in turn."""
+        if place >= len(self.swatches):
+            return None
+        return (self.swatches[place] - 1) % len(GROUPS) + 1
+
+    def _cell(
+        self, at: tuple[int, str], value: Value, column: Column, n: Value
+    ) -> Cell:
+        cell = _cell(value, column, self.hints.get(at, ""), n)
+        return replace(cell, alarm=True) if at in self.alarms else cell
 
     def _n(self, row: Sequence[Value]) -> Value:
         """Return the n that stands in a column of its own, None without one."""

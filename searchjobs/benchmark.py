@@ -135,9 +135,67 @@ def _read_optimum(space: str, protocol: str) -> dict[tuple[str, str], Optimum]:
     }
 
 
+class Tables:
+    """The tables as one page sees them: the best of each column is read once, however
+    often somebody looks something up."""
+
+    def __init__(self) -> None:
+        self._best: dict[tuple[str, str], Mapping[tuple[str, str], Optimum]] = {}
+
+    def optimum(
+        self, space: str, protocol: str = "200"
+    ) -> Mapping[tuple[str, str], Optimum]:
+        """Return the best of each column by (data set, split)."""
+        key = (space, protocol)
+        if key not in self._best:
+            self._best[key] = optimum(space, protocol)
+        return self._best[key]
+
+    def loaded(self, space: str) -> bool:
+        """Say whether any table of the space was imported."""
+        return any(self.optimum(space, protocol) for protocol in PROTOCOLS)
+
+    def lookup(
+        self,
+        space: str,
+        encodings: Iterable[str],
+        protocol: str = "200",
+        *,
+        column: tuple[str, str] | None = None,
+        whole: Iterable[str] = (),
+    ) -> dict[str, TableEntry]:
+        """Return what the table says of these architectures, in one query.
+
+        Architectures that are not in the table are absent; without a table the answer
+        is empty.  With a ``column`` (data set, split) the entries hold that one alone,
+        but for the architectures in ``whole``: curves need no more.
+        """
+        best = self.optimum(space, protocol)
+        if not best:
+            return {}
+        wanted = Q(architecture__encoding__in=set(encodings))
+        if column is not None:
+            wanted &= Q(dataset=column[0], split=column[1])
+            wanted |= Q(architecture__encoding__in=set(whole))
+        results = BenchmarkResult.objects.filter(
+            wanted, architecture__space=space, protocol=protocol
+        ).values_list(
+            "architecture__encoding", "dataset", "split", "value", "trials", "rank"
+        )
+        found: dict[str, dict[str, dict[str, TableValue]]] = {}
+        for encoding, dataset, split, value, trials, rank in results:
+            known = best.get((dataset, split))
+            if known is None or rank is None:
+                continue  # a column that arrived after the optimum was read
+            found.setdefault(encoding, {}).setdefault(dataset, {})[split] = TableValue(
+                value, trials, rank, known.of, known.value - value
+            )
+        return {encoding: TableEntry(encoding, its) for encoding, its in found.items()}
+
+
 def table_loaded(space: str) -> bool:
     """Say whether any table of the space was imported."""
-    return any(optimum(space, protocol) for protocol in PROTOCOLS)
+    return Tables().loaded(space)
 
 
 def why_no_table(space: str) -> str:
@@ -166,24 +224,4 @@ def lookup(
     Architectures that are not in the table are absent; without a table the answer
     is empty.
     """
-    best = optimum(space, protocol)
-    if not best:
-        return {}
-    results = BenchmarkResult.objects.filter(
-        architecture__space=space,
-        architecture__encoding__in=set(encodings),
-        protocol=protocol,
-    ).values_list(
-        "architecture__encoding", "dataset", "split", "value", "trials", "rank"
-    )
-    found: dict[str, dict[str, dict[str, TableValue]]] = {}
-    for encoding, dataset, split, value, trials, rank in results:
-        column = best.get((dataset, split))
-        if column is None or rank is None:
-            continue  # a column that arrived after the optimum was read
-        found.setdefault(encoding, {}).setdefault(dataset, {})[split] = TableValue(
-            value, trials, rank, column.of, column.value - value
-        )
-    return {
-        encoding: TableEntry(encoding, datasets) for encoding, datasets in found.items()
-    }
+    return Tables().lookup(space, encodings, protocol)

@@ -24,6 +24,14 @@ class Bounded(Generic[V]):
         self._lock = threading.Lock()
         self._bytes = 0
 
+    def known(self, key: Hashable) -> V | None:
+        """Return the value of a key if it is kept."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            self._values.move_to_end(key)
+            return self._values[key][0]
+
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """Return the value of a key, made now if it is not kept.  Two threads may make
         it both; nobody waits for another's value."""

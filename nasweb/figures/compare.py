@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nasweb.comparison import Band
 
@@ -46,38 +50,46 @@ def curves(
         colour = GROUPS[place % len(GROUPS)]
         if found.n > 1:
             data += _band(label, found, colour, shape_of_line)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines" if len(found.x) > 1 else "markers",
-                "name": f"{label} (n = {found.n})",
-                "legendgroup": label,
-                "x": found.x,
-                "y": found.mean,
-                "customdata": [_told(found, place) for place in range(len(found.x))],
-                "line": {
-                    "color": colour,
-                    "width": 2,
-                    "dash": DASHES[place % len(DASHES)],
-                    "shape": shape_of_line,
-                },
-                "hovertemplate": f"%{{x:,}}: %{{y:.2f}}{suffix}%{{customdata}}"
-                f"<extra>{label}, n = {found.n}</extra>",
-            }
+        line: dict[str, Any] = {
+            "type": "scatter",
+            "mode": "lines" if len(found.x) > 1 else "markers",
+            "name": f"{label} (n = {found.n})",
+            "legendgroup": label,
+            "x": found.x,
+            "y": drawn(found.mean),
+            "line": {
+                "color": colour,
+                "width": 2,
+                "dash": DASHES[place % len(DASHES)],
+                "shape": shape_of_line,
+            },
+        }
+        told = ""
+        if found.n > 1:  # one run has no deviation
+            told = " ± %{customdata:.2f}"
+            line["customdata"] = drawn(found.deviation)
+        line["hovertemplate"] = (
+            f"%{{x:,}}: %{{y:.2f}}{suffix}{told}<extra>{label}, n = {found.n}</extra>"
         )
+        data.append(line)
     floor = {"rangemode": "tozero"} if from_zero else {}
     shape = layout(axis(x_title, rangemode="tozero"), axis(ticksuffix=suffix, **floor))
     shape["showlegend"] = named
     return figure(data, shape, "" if data else empty)
 
 
-def _told(found: Band, place: int) -> str:
-    """Return the deviation as the hover tells it; one run has none."""
-    return f" ± {found.deviation[place]:.2f}" if found.n > 1 else ""
+def drawn(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    """Return values of one curve as a page carries them: of the largest, six digits
+    are more than a chart shows, and the others would be most of the page."""
+    numbers = np.asarray(values, dtype=np.float64)
+    largest = float(np.abs(numbers).max(initial=0.0))
+    digits = 5 - math.floor(math.log10(largest)) if largest else 0
+    found: list[float] = numbers.round(digits).tolist()
+    return found
 
 
 def _band(label: str, found: Band, colour: str, line: str) -> list[dict[str, Any]]:
-    pairs = list(zip(found.mean, found.deviation, strict=True))
+    mean, deviation = np.asarray(found.mean), np.asarray(found.deviation)
     edge: dict[str, Any] = {
         "type": "scatter",
         "mode": "lines",
@@ -88,10 +100,10 @@ def _band(label: str, found: Band, colour: str, line: str) -> list[dict[str, Any
         "hoverinfo": "skip",
     }
     return [
-        {**edge, "y": [mean - deviation for mean, deviation in pairs]},
+        {**edge, "y": drawn(mean - deviation)},
         {
             **edge,
-            "y": [mean + deviation for mean, deviation in pairs],
+            "y": drawn(mean + deviation),
             "fill": "tonexty",
             "fillcolor": f"soft({colour})",
         },

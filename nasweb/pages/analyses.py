@@ -16,6 +16,7 @@ from nasweb import access, analyses, members, tables
 from nasweb.comparison import Group
 from nasweb.figures import alpha, edges, pair, shares
 from nasweb.pages.compare import (
+    LONG,
     Measure,
     asked,
     chosen,
@@ -43,13 +44,14 @@ MOST_PIES = 12
 def index(request: HttpRequest) -> HttpResponse:
     """Edges, data shares and transfer of ``?runs=``; a choice of two of them."""
     runs = chosen(request)
-    groups = members.groups(runs)
     together = one_of(request, "by", TOGETHER, "group")
     context: dict[str, Any] = {"runs": runs, "asked": ",".join(asked(request))}
     if runs:
         space = benchmark.space_named(rows.space_name(runs[0]))
-        loaded = benchmark.table_loaded(space.name)
-        measure = measure_of(request, groups, loaded=loaded)
+        read = benchmark.Tables()
+        loaded = read.loaded(space.name)
+        measure = measure_of(request, runs[0].job.spec, loaded=loaded)
+        groups = members.groups(runs, tables=read, epochs=False)
         counted = analyses.merged(groups, together)
         context |= {
             "figures": _figures(groups, counted, measure, space.operations),
@@ -112,9 +114,17 @@ def table(request: HttpRequest, name: str) -> HttpResponse:
     if not runs:
         raise Http404("Say which runs: ?runs=uuid,uuid")
     together = request.GET.get("group", "seedless") == "seedless"
-    groups = members.groups(runs, together=together)
-    loaded = benchmark.table_loaded(rows.space_name(runs[0]))
-    made = _TABLES[name](request, groups, measure_of(request, groups, loaded=loaded))
+    read = benchmark.Tables()
+    loaded = read.loaded(rows.space_name(runs[0]))
+    measure = measure_of(request, runs[0].job.spec, loaded=loaded)
+    groups = members.groups(
+        runs,
+        together=together,
+        tables=read,
+        column=measure.column,
+        epochs=name == "differences",
+    )
+    made = _TABLES[name](request, groups, measure)
     if made is None:
         raise Http404("One group alone has no differences; name runs of another one.")
     return tables.respond(made, one_of(request, "format", tables.FORMS, "csv"))
@@ -165,9 +175,13 @@ def two(request: HttpRequest) -> HttpResponse:
         return render(request, "analyses/pair.html", {})
     pair_of_runs = [_run(request, name) for name in ("a", "b")]
     seeds = one_of(request, "seeds", ("all", "one"), "all")
-    groups = _pair_groups(request, pair_of_runs, alone=seeds == "one")
-    loaded = benchmark.table_loaded(rows.space_name(pair_of_runs[0]))
-    measure = measure_of(request, groups, loaded=loaded)
+    read = benchmark.Tables()
+    loaded = read.loaded(rows.space_name(pair_of_runs[0]))
+    measure = measure_of(request, pair_of_runs[0].job.spec, loaded=loaded)
+    siblings, together = _siblings(request, pair_of_runs, alone=seeds == "one")
+    groups = members.groups(
+        siblings, together=together, tables=read, column=measure.column
+    )
     logarithmic = request.GET.get("scale") == "log"
     figures = {
         "accuracy": pair.accuracy(
@@ -178,16 +192,9 @@ def two(request: HttpRequest) -> HttpResponse:
         "remaining": pair.remaining(groups, logarithmic=logarithmic),
         "eigenvalue": pair.eigenvalue(groups),
     }
-    sides = []
-    for side, run in zip(("a", "b"), pair_of_runs, strict=True):
-        newest = rows.read(run, run.epoch - 1) if run.epoch else []
-        setting, point = setting_of(run), newest[-1] if newest else None
-        figures[f"alpha-{side}"] = alpha.heatmap(
-            point, setting.edges, setting.operations, waiting=setting.waiting
-        )
-        sides.append({"name": f"alpha-{side}", "run": run, "strengths": setting})
+    maps, sides = _sides(pair_of_runs)
     context = {
-        "figures": figures,
+        "figures": figures | maps,
         "sides": sides,
         "measure": measure,
         "switches": _switches(request, seeds, logarithmic=logarithmic),
@@ -195,6 +202,21 @@ def two(request: HttpRequest) -> HttpResponse:
         "groups": groups,
     }
     return render(request, "analyses/pair.html", context)
+
+
+def _sides(runs: Sequence[Run]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the architecture parameters of both runs as maps, and what stands with
+    them."""
+    maps: dict[str, Any] = {}
+    sides = []
+    for side, run in zip(("alpha-a", "alpha-b"), runs, strict=True):
+        newest = rows.read(run, run.epoch - 1) if run.epoch else []
+        setting, point = setting_of(run), newest[-1] if newest else None
+        maps[side] = alpha.heatmap(
+            point, setting.edges, setting.operations, waiting=setting.waiting
+        )
+        sides.append({"name": side, "run": run, "strengths": setting})
+    return maps, sides
 
 
 def _run(request: HttpRequest, name: str) -> Run:
@@ -205,21 +227,23 @@ def _run(request: HttpRequest, name: str) -> Run:
     return access.run_or_404(request, uuid)
 
 
-def _pair_groups(
+def _siblings(
     request: HttpRequest, runs: Sequence[Run], *, alone: bool
-) -> list[Group]:
-    """Return the two groups of the curves: the runs alone, or with their siblings."""
+) -> tuple[list[Run], bool]:
+    """Return the runs of the curves, and whether they go together by all but the seed:
+    the two runs alone, or with their siblings."""
     first, second = runs
     if alone or first.experiment_id == second.experiment_id:
-        return members.groups(list(runs), together=False)
+        return list(runs), False
     siblings = (
         visible(Run, request.user)
         .filter(experiment__in=[run.experiment_id for run in runs])
         .select_related("job", "experiment", "architecture")
+        .defer(*LONG)
         .order_by("seed")
     )
     own = {run.experiment_id: place for place, run in enumerate(runs)}
-    return members.groups(sorted(siblings, key=lambda run: own[run.experiment_id]))
+    return sorted(siblings, key=lambda run: own[run.experiment_id]), True
 
 
 def _switches(

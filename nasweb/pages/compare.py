@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Count, Q, Window
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
@@ -29,7 +29,7 @@ from nasweb.comparison import (
     summary,
     value_of,
 )
-from nasweb.comparison_tables import latex
+from nasweb.comparison_tables import at_end, at_equal_cost, latex
 from nasweb.figures import arrows, edges
 from nasweb.figures import compare as figures
 from nasweb.runs import points as rows
@@ -56,8 +56,16 @@ _CSV_COLUMNS = (
     "parameter_free",
     "genotype",
 )
-
-
+#: Columns that may be long, and that nothing here reads.
+LONG = (
+    *("job__log_tail", "job__environment", "job__progress"),
+    *("structure", "repeats", "experiment__notes"),
+)
+#: What the choice of runs shows of one.
+_OFFERED = (
+    *("uuid", "seed", "epoch", "epochs", "inherited_accuracy"),
+    *("job__state", "job__held", "experiment__name", "experiment__tags"),
+)
 #: What the axis of the curves makes of the axis of the costs.
 _COSTS = {"epoch": "cost", "cost": "cost", "seconds": "seconds"}
 
@@ -71,6 +79,11 @@ class Measure:
     value: Callable[[Step], float | None]
     words: str
 
+    @property
+    def column(self) -> tuple[str, str]:
+        """Data set and split of the table."""
+        return self.dataset, "test"
+
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
@@ -83,18 +96,20 @@ def index(request: HttpRequest) -> HttpResponse:
         query = urlencode({"runs": ",".join(given), **keep}, safe=",")
         return redirect(f"{reverse('compare:index')}?{query}")
     runs = chosen(request)
-    groups = members.groups(
-        runs, together=request.GET.get("group", "seedless") == "seedless"
-    )
     export = {"csv": _csv, "json": _json, "tex": _tex}.get(
         request.GET.get("format", "")
     )
     if export is not None:
-        return export(groups)
+        return export(members.groups(runs, together=_together(request)))
     context = {**_choice(request, runs), "runs": runs, "most": MOST_RUNS}
     if runs:
-        context |= _comparison(request, runs, groups)
+        context |= _comparison(request, runs)
     return render(request, "compare/index.html", context)
+
+
+def _together(request: HttpRequest) -> bool:
+    """Say whether runs that differ by their seed alone are one group."""
+    return request.GET.get("group", "seedless") == "seedless"
 
 
 def asked(request: HttpRequest) -> list[str]:
@@ -114,6 +129,7 @@ def chosen(request: HttpRequest) -> list[Run]:
         for run in visible(Run, request.user)
         .filter(uuid__in=wanted)
         .select_related("job", "experiment__team", "architecture")
+        .defer(*LONG)
     }
     if len(found) < len(wanted):
         raise Http404("One of these runs is not in your teams.")
@@ -127,77 +143,67 @@ def _choice(request: HttpRequest, runs: Sequence[Run]) -> dict[str, Any]:
         Run.objects.filter(experiment__team=access.current_team(request))
         .exclude(pk__in=[run.pk for run in runs])
         .select_related("job", "experiment")
+        .only(*_OFFERED)
+        .annotate(total=Window(Count("pk")))
         .order_by("-created", "seed")
     )
     if text:
         offered = offered.filter(
             Q(experiment__name__icontains=text) | Q(experiment__tags__contains=[text])
         )
-    total = offered.count()
+    shown = list(offered[:MOST_OFFERED])
     return {
         "q": text,
-        "offered": offered[:MOST_OFFERED],
-        "offered_total": total,
+        "offered": shown,
+        "offered_total": shown[0].total if shown else 0,
         "offered_most": MOST_OFFERED,
     }
 
 
-def _comparison(
-    request: HttpRequest, runs: Sequence[Run], groups: Sequence[Group]
-) -> dict[str, Any]:
+def _comparison(request: HttpRequest, runs: Sequence[Run]) -> dict[str, Any]:
     """Return charts, tables and links of a comparison."""
     space = benchmark.space_named(rows.space_name(runs[0]))
-    loaded = benchmark.table_loaded(space.name)
+    read = benchmark.Tables()
+    loaded = read.loaded(space.name)
     axis = one_of(request, "x", AXES, "epoch")
-    measure = measure_of(request, groups, loaded=loaded)
+    measure = measure_of(request, runs[0].job.spec, loaded=loaded)
+    together = _together(request)
+    groups = members.groups(runs, together=together, tables=read, column=measure.column)
     budget = cheapest(groups)
-    at_end = [summary(group, lambda member: member.last) for group in groups]
     return {
-        "groups": [_with_columns(row) for row in at_end],
-        "at_cost": [
-            _with_columns(summary(group, lambda member: at_cost(member, budget or 0.0)))
-            for group in groups
-        ],
+        "groups": groups,
+        "at_end": at_end(groups, loaded=loaded),
+        "at_cost": at_equal_cost(groups, loaded=loaded),
         "budget": budget,
-        "figures": _charts(groups, at_end, axis, measure, space.operations),
-        **_claims(request, runs),
+        "figures": _charts(groups, axis, measure, space.operations),
+        **_claims(request, runs, read),
         "difference_table": difference_table(request, groups, measure),
         "differences": differences([group.spec for group in groups]),
-        "columns": benchmark.DATASETS if loaded else {},
         "loaded": loaded,
         "why_no_table": benchmark.why_no_table(space.name),
         "measure_label": measure.words,
         "forms": tables.FORMS,
         "table_query": _without(request, "format", "x"),
-        "together": request.GET.get("group", "seedless") == "seedless",
+        "together": together,
         "links": _links(request, axis, measure, groups, loaded=loaded),
         "here": request.get_full_path(),
         "asked": ",".join(asked(request)),
     }
 
 
-def _claims(request: HttpRequest, runs: Sequence[Run]) -> dict[str, Any]:
+def _claims(
+    request: HttpRequest, runs: Sequence[Run], read: benchmark.Tables
+) -> dict[str, Any]:
     """Return the claims among the runs, and whether the user may add their controls."""
-    claims = controls.claims(list(dict.fromkeys(run.experiment for run in runs)))
+    experiments = list(dict.fromkeys(run.experiment for run in runs))
+    claims = controls.claims(experiments, read)
     teams = {claim.experiment.team for claim in claims}
     may = all(can_launch(request.user, team) for team in teams)
     return {"claims": claims, "can_launch": may}
 
 
-def _with_columns(row: dict[str, Any]) -> dict[str, Any]:
-    """Put the table's values in the order of the page's columns."""
-    nothing = spread([])
-    row["by_column"] = [
-        row["table"].get(name, {}).get(split, nothing)
-        for name in benchmark.DATASETS
-        for split in ("valid", "test")
-    ]
-    return row
-
-
 def _charts(
     groups: Sequence[Group],
-    at_end: Sequence[dict[str, Any]],
     axis: str,
     measure: Measure,
     operations: Sequence[str],
@@ -210,9 +216,14 @@ def _charts(
     def bands(of: Any) -> list[tuple[str, Any]]:
         return [(group.label, band(group.members, axis, of)) for group in groups]
 
-    results = [
-        spread(value(member.last) for member in group.members if member.last)
-        for group in groups
+    ends = [[m.last for m in group.members if m.last] for group in groups]
+    markers = [
+        arrows.Marker(
+            group.label,
+            spread(step.at(_COSTS[axis]) for step in steps),
+            spread(map(value, steps)),
+        )
+        for group, steps in zip(groups, ends, strict=True)
     ]
     return {
         "accuracy": figures.curves(
@@ -238,10 +249,7 @@ def _charts(
             bands(lambda step: step.free_magnitude), title, suffix=" %", named=False
         ),
         "cost": arrows.cost_against_result(
-            [
-                arrows.Marker(row["label"], row[_COSTS[axis]], result)
-                for row, result in zip(at_end, results, strict=True)
-            ],
+            markers,
             analyses.arrows(groups),
             AXES[_COSTS[axis]][0],
             measure.words,
@@ -263,13 +271,13 @@ def edge_shares(groups: Sequence[Group], operations: Sequence[str]) -> edges.Sha
 
 
 def measure_of(
-    request: HttpRequest, groups: Sequence[Group], *, loaded: bool
+    request: HttpRequest, spec: Mapping[str, Any], *, loaded: bool
 ) -> Measure:
     """Return the accuracy that the address asks for: by table of the data set that the
-    first group was searched on, if nothing else is said."""
+    first run's ``spec`` searches on, if nothing else is said."""
     name = one_of(request, "measure", MEASURES, "table" if loaded else "inherited")
-    own = rows.table_column(groups[0].spec) if groups else None
-    dataset = one_of(request, "dataset", benchmark.DATASETS, own or "cifar10")
+    own = rows.table_column(spec) or "cifar10"
+    dataset = one_of(request, "dataset", benchmark.DATASETS, own)
     words = f"{MEASURES[name][0]}: {MEASURES[name][1]}"
     if name == "table":
         words += f", {benchmark.DATASETS[dataset]} test"

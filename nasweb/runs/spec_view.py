@@ -5,19 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from searchjobs.engine.spec import SearchSpec
-
-
-def ordered(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored spec in the order of its definition, which the database does
-    not keep; as it is if this version knows some setting no more."""
-    try:
-        return SearchSpec.model_validate(spec).model_dump(mode="json")
-    except ValidationError:
-        return dict(spec)
-
 
 def flatten(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return dotted path -> value in words, in the order of the spec."""

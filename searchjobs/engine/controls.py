@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .contracts import selections
+from .registry import Options
 from .spec import SearchSpec
 
 Kind = Literal["random", "all"]
@@ -18,11 +19,21 @@ Kind = Literal["random", "all"]
 def controls(spec: SearchSpec) -> dict[Kind, SearchSpec]:
     """Return the control searches of a spec by kind; empty for a search on all
     samples.  They differ from it by their selection and by nothing else."""
+    return controls_with(spec, chance_for(spec.selection))
+
+
+def chance_for(selection: Options) -> Options | None:
+    """Return the selection that takes as many samples by chance; None if there is
+    none.  A stored subset is asked by its file."""
+    return selections.get(selection.name).control(selection)  # type: ignore[attr-defined]
+
+
+def controls_with(spec: SearchSpec, chance: Options | None) -> dict[Kind, SearchSpec]:
+    """Return the control searches of a spec whose ``chance_for`` is known."""
     whole = on_all_samples(spec)
     if spec.selection == whole.selection:
         return {}
     found: dict[Kind, SearchSpec] = {}
-    chance = selections.get(spec.selection.name).control(spec.selection)
     if chance is not None:
         found["random"] = spec.model_copy(update={"selection": chance})
     return {**found, "all": whole}

@@ -32,9 +32,17 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.urls import reverse
+from django.utils import timezone
 
 from searchjobs import benchmark
-from searchjobs.models import DatasetStatistics, EpochRecord, Experiment, Queue, Run
+from searchjobs.models import (
+    DatasetStatistics,
+    EpochRecord,
+    Experiment,
+    Job,
+    Queue,
+    Run,
+)
 from tests import servers
 from tests.factories import make_queue, make_team, make_user
 from tests.site.factories import OPERATIONS, digits_spec, import_table, make_run
@@ -116,6 +124,7 @@ def add_epochs(run: Run, like: Run, epochs: int) -> None:
     run.epoch, run.architecture = epochs, rows[cells[-1]]
     run.cost_units = share * run.baseline_units
     run.save()
+    Job.objects.filter(pk=run.job_id).update(finished=timezone.now())
 
 
 def values_of(row: EpochRecord | DatasetStatistics) -> dict[str, object]:

@@ -14,6 +14,7 @@ from nasweb.analyses import (
     edges,
     merged,
     reference_of,
+    search_labels,
     share_points,
     shares,
     transfer,
@@ -55,7 +56,9 @@ def member(
         for epoch, left in enumerate(lefts, start=1)
     ]
     cell = [("cell", edge, operation) for edge in ("1←0", "2←0")]
-    return Member(str(seed), seed, state, cell, steps, sizes={"T": 100, "V": 200})
+    left = {"T": lefts, "V": [100] * len(lefts)}
+    sizes = {"T": 100, "V": 200}
+    return Member(str(seed), seed, state, cell, steps, sizes=sizes, left=left)
 
 
 def spec(selection: str = "full", method: str = "darts", **more: Any) -> dict[str, Any]:
@@ -186,7 +189,28 @@ def test_the_share_is_what_epochs_used_not_what_was_left_after_them() -> None:
     assert used(Member("u", 1, "succeeded", [], []), "T") is None
 
 
-def test_savings_are_against_the_largest_share_of_the_same_method() -> None:
+def test_another_data_set_or_more_epochs_are_another_search_to_save_against() -> None:
+    elsewhere = {"dataset": {"name": "digits"}}
+    groups = [
+        group("whole", member(1, 90, cost=1000)),
+        group("digits", member(1, 90, cost=10), **elsewhere),
+        group("digits, BDP", member(1, 90, cost=5), selection="bdp", **elsewhere),
+        group("longer", member(1, 90, cost=4000), training={"epochs": 99}),
+        group("GDAS", member(1, 90), method="gdas"),
+    ]
+    labels = search_labels(groups)
+    assert labels == [
+        "DARTS, first order · cifar10 · 50 epochs",
+        *["DARTS, first order · digits"] * 2,
+        "DARTS, first order · cifar10 · 99 epochs",
+        "GDAS",
+    ]
+    points = share_points(groups, TEST)
+    assert [point.method for point in points] == labels
+    assert column(shares(points, "x"), "cost_saving") == [0, 0, 50, 0, 0]
+
+
+def test_savings_are_against_the_largest_share_of_the_same_search() -> None:
     groups = [
         group("DARTS", member(1, 54, cost=200)),
         group("a quarter", member(1, 80, cost=50, lefts=(25, 25)), selection="bdp"),

@@ -6,15 +6,19 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from searchjobs.engine.plan import plan
-from searchjobs.models import Queue, Run, Team
-from tests.site.factories import digits_spec, import_table, make_run
+from searchjobs.models import EpochRecord, Experiment, Job, Queue, Run, Team
+from tests.site.factories import add_epoch, digits_spec, import_table, make_run
 from tests.site.test_run_page import embedded
 
 ClientFor = Callable[[User], Client]
@@ -214,8 +218,69 @@ def test_the_number_of_queries_does_not_grow_with_the_runs(
         for seed in range(3, 8)
     ]
     client = client_for(user)
-    with django_assert_max_num_queries(20):  # type: ignore[operator]
+    with django_assert_max_num_queries(16):  # type: ignore[operator]
         client.get(URL, asked([*runs, *more]))
+
+
+def test_a_run_that_has_ended_is_read_once_and_one_that_begins_anew_again(
+    user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    run = make_run(user, team, cpu_queue, finished=3, state="succeeded")
+    Job.objects.filter(pk=run.job_id).update(finished=timezone.now())
+    client = client_for(user)
+
+    def epochs() -> tuple[int, list[float]]:
+        with CaptureQueriesContext(connection) as queries:
+            figures = embedded(client.get(URL, asked([run])), "figures")
+        read = [each["sql"] for each in queries if "FROM" in each["sql"]]
+        rows = sum('FROM "searchjobs_epochrecord"' in each for each in read)
+        return rows, figures["skips"]["data"][0]["x"]
+
+    assert epochs() == (1, [1, 2, 3])
+    assert epochs() == (0, [1, 2, 3])
+    Job.objects.filter(pk=run.job_id).update(state="running", finished=None, fence=2)
+    add_epoch(run)
+    assert epochs() == epochs() == (1, [1, 2, 3, 4])
+    Job.objects.filter(pk=run.job_id).update(state="failed", finished=timezone.now())
+    add_epoch(run)
+    assert epochs() == (1, [1, 2, 3, 4, 5])
+
+
+def test_seeds_of_before_and_after_a_new_setting_are_one_group(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    job, before = runs[1].job, runs[1].experiment
+    del job.spec["diagnostics"], job.spec["dataset"]["mean"]
+    job.save()
+    before.pk, before.uuid = None, uuid4()
+    before.spec, before.fingerprint = job.spec, "of before"
+    before.save()
+    Run.objects.filter(pk=runs[1].pk).update(experiment=before)
+    page = client_for(user).get(URL, asked(runs)).content.decode()
+    assert "3 runs in 2 groups" in page
+    assert "diagnostics" not in page[page.index("What differs") :]
+
+
+def test_a_mean_of_fewer_runs_than_the_group_has_says_of_how_many(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    Run.objects.filter(pk=runs[1].pk).update(epoch=0)
+    EpochRecord.objects.filter(run=runs[1]).delete()
+    page = client_for(user).get(URL, asked(runs[:2])).content.decode()
+    row = page[page.index('<th scope="row"><span class="swatch"') :]
+    row = row[: row.index("</tr>")]
+    assert '<td class="num">2</td>' in row
+    assert "<small>n = 1</small>" in row
+
+
+def test_no_name_of_an_experiment_leaves_its_place_in_the_page(
+    runs: list[Run], user: User, client_for: ClientFor
+) -> None:
+    Experiment.objects.update(name="</script><b>&β")
+    answer = client_for(user).get(URL, asked(runs))
+    assert "<b>&β" not in answer.content.decode()
+    names = [t.get("name", "") for t in embedded(answer, "figures")["skips"]["data"]]
+    assert any(name.startswith("</script><b>&β") for name in names)
 
 
 def test_the_page_shows_who_collapses(

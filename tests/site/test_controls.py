@@ -206,6 +206,28 @@ def test_a_page_of_all_samples_has_no_such_card(
     assert "Controls" not in page.content.decode()
 
 
+def test_a_run_whose_stored_spec_lacks_a_setting_of_today_is_found_as_the_control(
+    make: Make, user: User, client_for: ClientFor
+) -> None:
+    claim, whole, chance = make(BDP, [1, 2]), make(FULL, [1, 2]), make(CHANCE, [1, 2])
+    for old in (whole, chance):
+        for name in ("mean", "std"):  # came later; the default is none
+            del old.spec["dataset"][name]
+        del old.spec["diagnostics"]
+        old.fingerprint = f"old{old.pk}"
+        old.save()
+    found = one(claim)
+    assert (found.missing, found.going) == (0, 0)
+    assert [len(line.places) for line in found.lines] == [2, 2, 2, 2]
+    # and beside the claim that it controls, old chance is no claim of its own
+    beside = claims([claim, Experiment.objects.get(pk=chance.pk)])
+    assert [each.experiment for each in beside] == [claim]
+    runs = ",".join(str(run.uuid) for run in Run.objects.order_by("pk"))
+    page = client_for(user).get(reverse("compare:index"), {"runs": runs})
+    assert "Controls of" in page.content.decode()
+    assert "missing: without" not in page.content.decode()
+
+
 def test_claims_are_read_in_a_fixed_number_of_queries(
     make: Make, django_assert_max_num_queries: Any
 ) -> None:

@@ -44,6 +44,21 @@ def test_the_interval_holds_the_effect_and_is_the_same_at_every_look() -> None:
     assert first.high <= max(ours) - min(theirs)
 
 
+def test_of_two_runs_a_group_the_interval_is_that_of_all_resamples() -> None:
+    """Each group gives 4 resamples, so each end has 1/16, more than 2.5 %."""
+    found = difference([1.0, 2.0], [5.0, 9.0])
+    means = [[(a + b) / 2 for a in of for b in of] for of in ([1, 2], [5, 9])]
+    all_of_them = [ours - theirs for ours in means[0] for theirs in means[1]]
+    assert (found.low, found.high) == (min(all_of_them), max(all_of_them)) == (-8, -3)
+
+
+def test_welch_is_not_student_where_the_variances_differ() -> None:
+    ours, theirs = [90.0, 90.1, 90.2], [60.0, 95.0, 99.0, 70.0, 88.0]
+    found = difference(ours, theirs)
+    assert found.p == pytest.approx(stats.ttest_ind(ours, theirs, equal_var=False)[1])
+    assert found.p != pytest.approx(stats.ttest_ind(ours, theirs)[1])
+
+
 def test_one_constant_group_is_tested_with_the_freedom_of_the_other() -> None:
     """A collapsed method against one that is not: std 0 against some."""
     ours, theirs = [93.79, 93.40, 94.18], [54.30] * 4

@@ -108,3 +108,14 @@ def test_latex_shows_text_as_it_is(text: str, safe: str) -> None:
 def test_a_file_has_the_name_of_its_table(form: str) -> None:
     disposition = respond(TABLE, form)["Content-Disposition"]
     assert disposition == f'attachment; filename="differences.{form}"'
+
+
+def test_the_colours_of_rows_go_round_as_those_of_the_charts_do() -> None:
+    table = replace(TABLE, swatches=[8, 9, 10])
+    assert [row["swatch"] for row in table.shown] == [8, 1, 2]
+
+
+def test_an_alarm_sets_off_its_cell_alone() -> None:
+    table = replace(TABLE, alarms={(1, "value")})
+    alarmed = [[cell.alarm for cell in row["cells"]] for row in table.shown]
+    assert alarmed == [[False] * 5, [False, False, True, False, False], [False] * 5]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nasweb.comparison import Band
-from nasweb.figures.compare import curves
+from nasweb.figures.compare import curves, drawn
 
 
 def test_a_group_of_several_runs_has_a_band_and_says_n() -> None:
@@ -15,12 +15,15 @@ def test_a_group_of_several_runs_has_a_band_and_says_n() -> None:
     assert mean["name"] == "BDP (n = 3)"
     assert mean["y"] == [80.0, 90.0]
     assert mean["line"]["shape"] == "hv"
+    assert mean["customdata"] == [1.0, 2.0]
+    assert "± %{customdata:.2f}" in mean["hovertemplate"]
 
 
 def test_one_run_has_no_band() -> None:
     figure = curves([("one", Band([1, 2], [80.0, 90.0], [0.0, 0.0], 1))], "epoch")
     (line,) = figure["data"]
-    assert line["customdata"] == ["", ""]  # and no deviation to tell
+    assert "customdata" not in line  # and no deviation to tell
+    assert "±" not in line["hovertemplate"]
 
 
 def test_a_group_without_data_keeps_the_colours_of_the_others() -> None:
@@ -39,3 +42,11 @@ def test_a_small_chart_leaves_the_names_to_the_large_one():
     band = Band([1, 2], [80.0, 90.0], [1.0, 2.0], 3)
     assert curves([("BDP", band)], "epoch")["layout"]["showlegend"]
     assert not curves([("BDP", band)], "epoch", named=False)["layout"]["showlegend"]
+
+
+def test_a_page_carries_six_digits_of_the_largest_value_of_a_curve() -> None:
+    assert drawn([1 / 3, 200 / 3, 0.0]) == [0.3333, 66.6667, 0.0]
+    assert drawn([1 / 3e6, -2 / 3e6]) == [3.33333e-07, -6.66667e-07]
+    assert drawn([123456789.0]) == [123457000.0]
+    assert drawn([0.0]) == [0.0]
+    assert drawn([]) == []
