@@ -30,6 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole files as ``tests.scheduling`` says; other ways are xdist's own."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.scheduling import OneWorkerAtATime
+
+    return OneWorkerAtATime(config, log)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[list[Server]]:
     """PostgreSQL and Redis, started once, and only if a test needs them."""
