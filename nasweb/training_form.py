@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nasweb import spec_fields, spec_form
+from nasweb.datasets.named import name_of
 from nasweb.spec_fields import Field, Option
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.seeds import parse_seeds
@@ -169,10 +170,10 @@ def fields(draft: Draft, team: Team) -> dict[str, tuple[Field, ...]]:
 
 
 def _choices(draft: Draft, team: Team) -> list[Option]:
-    own = draft.run.experiment.spec["dataset"]
+    own = name_of(team, draft.run.experiment.spec["dataset"]).label
     named = Dataset.objects.filter(team=team).values_list("uuid", "name")
     return [
-        Option("search", f"those of the search ({own['name']})"),
+        Option("search", f"those of the search ({own})"),
         *(Option(name, label) for name, label in BUILT_IN.items()),
         *(Option(f"dataset:{uuid}", name) for uuid, name in named),
     ]

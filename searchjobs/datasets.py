@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from . import artefacts, audit, bell, uploads
+from . import artefacts, audit, bell, belongings, uploads
 from .engine.problems import Problem, SpecError
 from .job_control import end_of_line
 from .lifecycle import NotAllowedError
@@ -23,9 +23,6 @@ from .models import Artefact, Dataset, Evaluation, Experiment, Job, Subset, Team
 from .permissions import User, can_view, require_act, require_launch
 from .placing import queue_of
 from .states import TERMINAL, State
-
-#: Options that say which images they are; the others choose among them.
-WHICH = ("name", "path", "upload", "subset")
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def register(
             was made.
     """
     require_launch(actor, team)
-    options = checked_source(team, name, source)
+    options = checked_source(actor, team, name, source)
     return _store(actor, team, name, options, licence, uploaded=False)
 
 
@@ -86,14 +83,14 @@ def register_upload(
         given = {"name": "uploaded", "upload": upload}
         if image_size not in {None, ""}:
             given["image_size"] = str(image_size)
-        options = checked_source(team, name, given, upload=upload)
+        options = checked_source(actor, team, name, given, upload=upload)
         return _store(actor, team, name, options, licence, uploaded=True)
 
 
 def checked_source(
-    team: Team, name: str, source: Mapping[str, Any], *, upload: str = ""
+    actor: User, team: Team, name: str, source: Mapping[str, Any], *, upload: str = ""
 ) -> dict[str, Any]:
-    """Return the options of a source, complete.
+    """Return the options of a source that an actor registers, complete.
 
     Raises SpecError with all that is wrong with the name or the source; ``upload`` is
     the one that is just being made.
@@ -102,7 +99,7 @@ def checked_source(
 
     problems = name_problems(team, name)
     if source.get("upload") != upload:
-        problems += uploads.problems(team, {"dataset": source})
+        problems += belongings.problems(actor, team, {"dataset": source})
     if problems:  # before anybody looks at the images of others
         raise SpecError(problems)
     checked = validate_check({"dataset": dict(source)})
@@ -240,7 +237,7 @@ def searched_source(dataset: Dataset) -> dict[str, Any]:
 
 def uses(dataset: Dataset) -> Uses:
     """Return what the team has launched on the images of a data set."""
-    which = {key: dataset.source[key] for key in WHICH if key in dataset.source}
+    which = belongings.images_named(dataset.source)
     section = {"spec__contains": {"dataset": which}}
     return Uses(
         Experiment.objects.filter(team=dataset.team_id, **section).order_by("-created"),

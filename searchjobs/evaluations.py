@@ -46,7 +46,7 @@ def launch_training(
     from .engine.training_spec import validate_training
 
     require_launch(actor, team)
-    belongings.require_own(team, spec)
+    belongings.require_own(actor, team, spec)
     problems = [problem] if (problem := seeds_problem(seeds)) else []
     try:
         checked = validate_training(dict(spec))
@@ -54,11 +54,13 @@ def launch_training(
         raise SpecError([*problems, *error.problems]) from None
     if problems:
         raise SpecError(problems)
+    content = checked.model_dump(mode="json")
     author = int(actor.pk)  # type: ignore[arg-type]
     chosen = queue_of(checked.compute.device, queue)
     architecture = resolve_one(checked.space.name, checked.architecture)
     label = f"training of {architecture.index or architecture.encoding}"
     with transaction.atomic():
+        belongings.hold(team, content)
         position = end_of_line()
         jobs = Job.objects.bulk_create(
             Job(
@@ -66,7 +68,7 @@ def launch_training(
                 subject=f"{label} · C={checked.space.channels} · seed {seed}"[:160],
                 team=team,
                 author_id=author,
-                spec={**checked.model_dump(mode="json"), "seed": seed},
+                spec={**content, "seed": seed},
                 state=State.QUEUED,
                 queue=chosen,
                 position=position,

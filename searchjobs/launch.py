@@ -72,16 +72,18 @@ def launch(
     require_launch(actor, team)
     author = int(actor.pk)  # type: ignore[arg-type]
     data = spec.model_dump(mode="json") if isinstance(spec, SearchSpec) else dict(spec)
-    belongings.require_own(team, data)
+    belongings.require_own(actor, team, data)
     checked = _check(name, data, seeds, tags)
     _check_priority(actor, team, priority)
     chosen = queue_of(checked.compute.device, queue)
     planned = plan(checked)
+    content = checked.model_dump(mode="json")
     with transaction.atomic():
+        belongings.hold(team, content)
         experiment = Experiment.objects.create(
             team=team,
             name=name.strip(),
-            spec=checked.model_dump(mode="json"),
+            spec=content,
             fingerprint=checked.fingerprint(with_seed=False),
             seeds=list(seeds),
             tags=[tag.strip() for tag in tags],

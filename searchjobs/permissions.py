@@ -86,6 +86,11 @@ def can_hurry(user: User, team: Team) -> bool:
     return _is_superuser(user) or role_in(user, team) == Role.MAINTAINER
 
 
+def can_name_any_file(user: User, team: Team) -> bool:
+    """Say whether a spec of the user's may name files outside of the data folder."""
+    return _is_superuser(user) or role_in(user, team) == Role.MAINTAINER
+
+
 def can_act(user: User, obj: Job | Experiment | Dataset) -> bool:
     """Say whether the user may cancel, pause, resume, requeue or change it."""
     if _is_superuser(user):

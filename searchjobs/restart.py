@@ -14,9 +14,7 @@ from .models import Job
 from .permissions import User
 
 #: For who asks for it without having said that they mean it.
-UNCONFIRMED = (
-    "Starting again drops the epochs that were found: confirm that you want it."
-)
+UNCONFIRMED = "Starting again drops what was found: confirm that you want it."
 
 
 def restart(actor: User, job: Job) -> bool:

@@ -41,7 +41,7 @@ def launch_subset(
     from .engine.subset_spec import validate_subset  # brings PyTorch
 
     require_launch(actor, team)
-    belongings.require_own(team, spec)
+    belongings.require_own(actor, team, spec)
     problems = _name_problems(name)
     try:
         checked = validate_subset(dict(spec))
@@ -53,6 +53,7 @@ def launch_subset(
     author = int(actor.pk)  # type: ignore[arg-type]
     chosen = queue_of(checked.compute.device, queue)
     with transaction.atomic():
+        belongings.hold(team, content)
         job = Job.objects.create(
             kind=Job.Kind.SUBSET,
             subject=name.strip(),

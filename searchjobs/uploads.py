@@ -11,13 +11,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from json import dumps
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.db import transaction
 
 from .engine.data.sources.uploaded import LEFT_OUT
 from .engine.places import uploads_root
@@ -49,35 +50,45 @@ def unpacked(team: Team, file: IO[bytes]) -> Iterator[str]:
     """Unpack a zip file for a team and give the id of the upload; if what is done with
     it then fails, its files are removed again.
 
+    What is done with it is one transaction, in which no other upload of the team is
+    counted: of two that are unpacked at once, the second sees the row of the first.
+
     Raises SpecError, at ``file``, if it is refused.
     """
     root = uploads_root()
     upload = str(uuid4())
     part = root / f"{PART}{upload}"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        _sweep(root)
-        _require_room(team, root)
-        part.mkdir(mode=0o755)
-        found = unpack(file, part, limits())
-        _require_quota(team, found.size)
-        (part / LEFT_OUT).write_text(dumps(found.left_out), "utf-8")
-        part.replace(root / upload)
-    except UploadError as error:
+        with _told_at_file(team):
+            root.mkdir(parents=True, exist_ok=True)
+            _sweep(root)
+            _require_room(team, root)
+            part.mkdir(mode=0o755)
+            found = unpack(file, part, limits())
+            (part / LEFT_OUT).write_text(dumps(found.left_out), "utf-8")
+        with transaction.atomic():
+            Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+            with _told_at_file(team):
+                _require_quota(team, found.size)
+                part.replace(root / upload)
+            yield upload
+    except BaseException:
         _erase(part)
+        with suppress(OSError):  # what went wrong first is what is told
+            remove(upload)
+        raise
+
+
+@contextmanager
+def _told_at_file(team: Team) -> Iterator[None]:
+    """Turn what keeps a zip file from being unpacked into a problem of its field."""
+    try:
+        yield
+    except UploadError as error:
         raise SpecError([Problem("file", str(error))]) from None
     except OSError as error:
-        _erase(part)
         logger.warning("an upload of %s could not be kept: %s", team, error)
         raise SpecError([Problem("file", _unwritable(error))]) from None
-    except BaseException:
-        _erase(part)
-        raise
-    try:
-        yield upload
-    except BaseException:
-        remove(upload)
-        raise
 
 
 def remove(upload: str) -> None:
@@ -114,12 +125,6 @@ def problems(team: Team, spec: Mapping[str, Any]) -> list[Problem]:
             "sets.",
         )
     ]
-
-
-def require_own(team: Team, spec: Mapping[str, Any]) -> None:
-    """Raise SpecError if a spec names the upload of another team, or of none."""
-    if found := problems(team, spec):
-        raise SpecError(found)
 
 
 def _require_room(team: Team, root: Path) -> None:

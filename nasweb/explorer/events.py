@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ _COLUMNS: tuple[Literal["epoch", "remaining", "balance"], ...] = (
 MOST_BYTES = 256 * 2**20
 #: A file that is larger is not one of ours.
 MOST_FILE = 512 * 2**20
+#: Arrays that tell which samples are in a set.
+_WHICH = ("ids", "before", "removed", "added")
 
 
 class MissingArraysError(LookupError):
@@ -93,8 +95,13 @@ class Files:
 
     def step(self, event: Mapping[str, Any]) -> Step:
         """Return the samples of an event.  Raises MissingArraysError."""
+        return read_step(self._row(event), event)
+
+    def members(self, event: Mapping[str, Any]) -> tuple[Ids, Ids]:
+        """Return the ids that were in the set before an event and after it; of its
+        file, no scores are read.  Raises MissingArraysError."""
         row = self._row(event)
-        return _steps.get(row.path, lambda: _read(row, event))
+        return _members.get(row.path, lambda: _ids(_read(row, event, "", _WHICH)))
 
     def replay(self, of: Told) -> Replay | None:
         """Follow a set through all its events; None if none of them has arrays.
@@ -143,8 +150,25 @@ class Files:
         return row
 
 
-def _read(row: Artefact, event: Mapping[str, Any]) -> Step:
-    where = f"{event['set']} at epoch {event['epoch']}"
+def read_step(row: Artefact, event: Mapping[str, Any], ending: str = "") -> Step:
+    """Return the samples of an event from its file.
+
+    ``ending`` is that of the arrays' names in a file of several sets (``_T``).
+    Raises MissingArraysError.
+    """
+    return _steps.get((row.path, ending), lambda: _read(row, event, ending))
+
+
+def _ids(step: Step) -> tuple[Ids, Ids]:
+    return step.ids[step.before], step.ids[step.after]
+
+
+def _read(
+    row: Artefact, event: Mapping[str, Any], ending: str, only: Collection[str] = ()
+) -> Step:
+    """Read a file; with ``only`` some arrays of it, and NaN for the scores."""
+    when = f"at epoch {event['epoch']}" if event["epoch"] else "before the first epoch"
+    where = f"{event['set']} {when}"
     try:
         with open_artefact(row) as file:
             content = file.read(MOST_FILE)
@@ -155,8 +179,21 @@ def _read(row: Artefact, event: Mapping[str, Any]) -> Step:
         ) from error
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return step_of(event, {name: archive[name] for name in archive.files})
-    except (zipfile.BadZipFile, DamagedError, ValueError, EOFError, OSError) as error:
+            names = [name for name in archive.files if name.endswith(ending)]
+            arrays = {
+                key: archive[name]
+                for name in names
+                if (key := name.removesuffix(ending)) in only or not only
+            }
+            if "kept" in arrays:  # as the file of a subset says it
+                arrays["removed"] = np.logical_not(arrays.pop("kept"))
+            if only:
+                arrays["scores"] = np.full(arrays["ids"].shape, np.nan, np.float32)
+            return step_of(event, arrays)
+    except (
+        *(zipfile.BadZipFile, DamagedError, KeyError),
+        *(ValueError, EOFError, OSError),
+    ) as error:
         raise MissingArraysError(
             f"The file of the samples of {where} is damaged, so they cannot be shown."
         ) from error
@@ -167,6 +204,7 @@ def _bytes(arrays: Sequence[Any]) -> int:
 
 
 _steps: Bounded[Step] = Bounded(MOST_BYTES, lambda step: _bytes([*vars(step).values()]))
+_members: Bounded[tuple[Ids, Ids]] = Bounded(MOST_BYTES // 4, _bytes)
 _replays: Bounded[Replay] = Bounded(
     MOST_BYTES // 4, lambda found: _bytes([*vars(found).values()])
 )
@@ -175,4 +213,5 @@ _replays: Bounded[Replay] = Bounded(
 def forget() -> None:
     """Forget all arrays that this process keeps."""
     _steps.clear()
+    _members.clear()
     _replays.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 import numpy as np
@@ -17,8 +17,21 @@ from .subject import Subject
 
 #: Images of a page.
 PAGE = 96
-#: What a gallery may show: name, and what it is called.
+#: What a gallery may show.
 SHOWN = ("pruned", "added", "kept", "in", "all")
+
+
+class Shown(Protocol):
+    """Whose images a gallery shows.
+
+    Attributes:
+        pictures: the images; None where there are none to be had now.
+    """
+
+    pictures: Pictures | None
+
+    def name_of(self, label: int) -> str:
+        """Return the name of a class."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +182,7 @@ def narrowed(listed: Listed, asked: Asked, pictures: Pictures | None) -> Listed:
     return listed
 
 
-def gallery(subject: Subject, listed: Listed, page: int, score: str = "") -> Gallery:
+def gallery(subject: Shown, listed: Listed, page: int, score: str = "") -> Gallery:
     """Return a page; ``score`` is what the scores are called."""
     pages = max(1, -(-len(listed.ids) // PAGE))
     page = min(max(page, 1), pages)
@@ -189,7 +202,7 @@ def gallery(subject: Subject, listed: Listed, page: int, score: str = "") -> Gal
     )
 
 
-def _pictures(subject: Subject, of: Listed, side: int, score: str) -> list[Picture]:
+def _pictures(subject: Shown, of: Listed, side: int, score: str) -> list[Picture]:
     ids = of.ids.tolist()
     places = sheet.cells(len(ids), side) if side else [None] * len(ids)
     known = subject.pictures

@@ -1,4 +1,4 @@
-"""The images of a run's data set: read once, kept small in files that are mapped.
+"""The images of a data set: read once, kept small in files that are mapped.
 
 A folder of ``NASWEB_HOME/images`` holds, under the fingerprint of pixels and labels,
 what is shown of a data set: so a file of it is right for every run with that
@@ -91,26 +91,34 @@ _pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
 
 
 def pictures(run: Run, wait: float = 0.0) -> Pictures:
-    """Return the images of a run.
+    """Return the images of a run, which comes with its job; see ``pictures_of``."""
+    fingerprint = str((run.structure or {}).get("data_fingerprint", ""))
+    return pictures_of(fingerprint, run.job.spec.get("dataset") or {}, wait)
+
+
+def pictures_of(
+    fingerprint: str, section: Mapping[str, Any], wait: float = 0.0
+) -> Pictures:
+    """Return the images of a data set.
 
     Args:
-        run: with its job.
+        fingerprint: of the images that a job has used; empty before it has told.
+        section: ``dataset`` of its spec.
         wait: seconds to wait for a source that is being read.
 
     Raises:
         ReadingError: a thread reads them now; ask again.
         UnavailableError: they cannot be had on this machine.
     """
-    fingerprint = str((run.structure or {}).get("data_fingerprint", ""))
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise UnavailableError(
-            "The run has not told yet which images it uses; it does when it starts."
+            "It has not been told yet which images these are; it is as soon as the "
+            "job has read them."
         )
     found = _known(fingerprint)
     if found is not None:
         return found
-    section = dict(run.job.spec.get("dataset") or {})
-    future = _begin(section, fingerprint)
+    future = _begin(dict(section), fingerprint)
     try:
         future.result(timeout=wait)
     except NotYet:
@@ -210,8 +218,8 @@ def read(section: Mapping[str, Any], fingerprint: str) -> Pictures:
         ) from None
     if images.fingerprint != fingerprint:
         raise UnavailableError(
-            "The data set has changed since this run, so its images are not shown: "
-            "they would be others than those that the run has seen."
+            "The data set has changed since it was used here, so its images are not "
+            "shown: they would be others than those that were used."
         )
     return _small(images)
 

@@ -9,7 +9,7 @@ from .events import Told
 from .gallery import short
 from .overlap import Common, Overlap
 
-_ENDS = {"low": "lowest", "high": "highest", "random": "random"}
+_ENDS = {"low": "lowest", "high": "highest"}
 
 
 def event_rows(of: Told, chosen: Mapping[str, Any] | None) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def event_rows(of: Told, chosen: Mapping[str, Any] | None) -> list[dict[str, Any
             "added": event.get("added", 0),
             "share": event["after"] / first if first else 0.0,
             "current": chosen is not None and event["epoch"] == chosen["epoch"],
-            "end": _ENDS.get(event["criterion"], event["criterion"]),
+            "end": _end(event),
             "cut": "" if event.get("cut") is None else short(event["cut"]),
         }
         for event in reversed(of.events)
@@ -36,13 +36,20 @@ def headline(event: Mapping[str, Any] | None) -> str:
     if event.get("reason") and not event["removed"]:
         return f"{when}: nothing was pruned. {event['reason']}"
     words = (
-        f"{when}: {event['removed']:,} of {event['before']:,} pruned, "
-        f"{_ENDS.get(event['criterion'], event['criterion'])} "
-        f"{event.get('score') or 'VoE'}; {event['requested']:,} were asked for"
+        f"{when}: {event['removed']:,} of {event['before']:,} pruned, {_end(event)}; "
+        f"{event['requested']:,} were asked for"
     )
     if event.get("added"):
         words += f"; {event['added']:,} came in"
     return words
+
+
+def _end(event: Mapping[str, Any]) -> str:
+    """Say which samples an event took: those of an end of the scores, or any."""
+    if event["criterion"] == "random":
+        return "by chance"
+    end = _ENDS.get(event["criterion"], event["criterion"])
+    return f"{end} {event.get('score') or 'VoE'}"
 
 
 def common_row(label: str, of: Common) -> dict[str, Any]:

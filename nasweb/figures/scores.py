@@ -50,15 +50,28 @@ def histogram(name: str, event: Mapping[str, Any] | None, *, waiting: str) -> Fi
 
 def _note(event: Mapping[str, Any]) -> str:
     """Say what the event did, and whether low scores meant easy or never learned."""
-    ends = {"low": "lowest", "high": "highest", "random": "random"}
+    ends = {"low": "lowest scores", "high": "highest scores", "random": "by chance"}
     when = f"epoch {event['epoch']}" if event["epoch"] else "before the search"
     words = (
         f"{when}: {event['removed']:,} of {event['before']:,} pruned, "
-        f"{ends.get(event['criterion'], event['criterion'])} scores"
+        f"{ends.get(event['criterion'], event['criterion'])}"
     )
+    if event["removed"] and event.get("cut") is None:
+        words += f" · {_without_cut(event)}"
     if event.get("correlation") is not None:
         words += f" · Spearman with mean error {event['correlation']:+.2f}"
     return words
+
+
+def _without_cut(event: Mapping[str, Any]) -> str:
+    """Say why no score divides what stays from what goes."""
+    if event["criterion"] == "random":
+        return "no cut: the scores did not count"
+    if event.get("added"):
+        return "no cut: chosen in rounds, and the scores change from round to round"
+    if event.get("limit") is not None:
+        return "no cut: a class that has lost as many as it may loses no more"
+    return "no cut: each class loses a share of its own"
 
 
 def _bars(

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
-from django.utils.cache import get_conditional_response
 from django.views.decorators.http import (
     require_http_methods,
     require_POST,
     require_safe,
 )
 
-from nasweb import access, spec_form
+from nasweb import access
 from nasweb.datasets import form as forms
 from nasweb.datasets import samples as shots
-from nasweb.explorer import sheet as sheets
 from nasweb.figures.datasets import class_counts
+from nasweb.pages import sheets
+from nasweb.parts import label_of, part_of, settings_of
 from nasweb.spec_fields import Field
 from nasweb.work import work
 from searchjobs import datasets, uploads
 from searchjobs.artefacts import StorageAwayError
-from searchjobs.engine.data.source import Source, sources
+from searchjobs.engine.data.source import sources
 from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.selection.class_limit import balance
-from searchjobs.engine.spec import SearchSpec
 from searchjobs.lifecycle import NotAllowedError
 from searchjobs.models import Dataset, Job, Team
 from searchjobs.permissions import can_act, can_launch, visible
@@ -39,8 +38,8 @@ app_name = "datasets"
 
 #: Data sets of the list, and experiments of the page of one.
 MOST, MOST_USES = 200, 50
-#: What a sheet shows never changes, but it is for the team alone.
-FOREVER = "private, max-age=31536000, immutable"
+#: What one may not do who may not launch for the team.
+REGISTER = "register data sets"
 CHANNELS = ("red", "green", "blue")
 
 
@@ -58,7 +57,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "rows": [
             {
                 "dataset": each,
-                "source": _label(each),
+                "source": label_of("dataset", each.source.get("name")),
                 "images": sum(each.class_counts),
             }
             for each in found[:MOST]
@@ -73,7 +72,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """Show the form of a source; on POST register, or show what is wrong."""
-    team = _team(request)
+    team = access.launching_team(request, REGISTER)
     given = request.POST.dict() if request.method == "POST" else request.GET.dict()
     problems: list[Problem] = []
     if request.method == "POST" and "refresh" not in request.POST:
@@ -97,7 +96,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_POST
 def fields(request: HttpRequest) -> HttpResponse:
     """Draw the fields anew for another source; nothing is judged yet."""
-    _team(request)
+    access.launching_team(request, REGISTER)
     context = {"form": forms.form(request.POST.dict())}
     return render(request, "datasets/_fields.html", context)
 
@@ -105,7 +104,7 @@ def fields(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
     """Show the form for a zip file; on POST unpack it, or show what is wrong."""
-    team = _team(request)
+    team = access.launching_team(request, REGISTER)
     given, problems = request.POST.dict(), list[Problem]()
     if request.method == "POST":
         try:
@@ -136,12 +135,12 @@ def upload(request: HttpRequest) -> HttpResponse:
 @require_safe
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One data set: what is in it, what is broken, who uses it."""
-    dataset = _dataset_or_404(request, uuid)
+    dataset = access.dataset_or_404(request, uuid)
     uses = datasets.uses(dataset)
     experiments = uses.experiments.select_related("author").defer("notes")
     context = {
         "dataset": dataset,
-        "source": _label(dataset),
+        "source": label_of("dataset", dataset.source.get("name")),
         "settings": _settings(dataset),
         "images": sum(dataset.class_counts),
         "balance": _balance(dataset),
@@ -167,7 +166,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_safe
 def status(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The state of the check, drawn anew; once it is over, the page loads again."""
-    dataset = _dataset_or_404(request, uuid)
+    dataset = access.dataset_or_404(request, uuid)
     context = {"dataset": dataset, "work": _work(request, dataset)}
     response = render(request, "datasets/_status.html", context)
     if context["work"] is None or context["work"].is_over:
@@ -178,7 +177,7 @@ def status(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_safe
 def sheet(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The samples of a page in one picture, kept by the browser for good."""
-    dataset = _dataset_or_404(request, uuid)
+    dataset = access.dataset_or_404(request, uuid)
     try:
         found = shots.samples_of(dataset)
     except StorageAwayError as error:
@@ -189,20 +188,13 @@ def sheet(request: HttpRequest, uuid: UUID) -> HttpResponse:
     ids = shots.chosen(samples, _class_asked(request, dataset), _page_asked(request))
     if not len(ids):
         raise Http404("There is no such page of samples.")
-    etag = sheets.etag(version, ids.tolist())
-    answer = get_conditional_response(request, etag=etag)
-    if answer is None:
-        content = sheets.sheet(samples.pixels[ids])
-        answer = HttpResponse(content, content_type="image/png")
-    answer["ETag"] = etag
-    answer["Cache-Control"] = FOREVER
-    return answer
+    return sheets.answer(request, version, ids.tolist(), lambda: samples.pixels[ids])
 
 
 @require_POST
 def edit(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Change name and licence."""
-    dataset = _dataset_or_404(request, uuid)
+    dataset = access.dataset_or_404(request, uuid)
     name, licence = request.POST.get("name", ""), request.POST.get("licence", "")
     try:
         datasets.edit(request.user, dataset, name=name, licence=licence)
@@ -216,49 +208,34 @@ def edit(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def check(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Read all images anew."""
-    dataset = _dataset_or_404(request, uuid)
-    try:
-        datasets.check(request.user, dataset)
-    except NotAllowedError as refusal:
-        messages.error(request, str(refusal))
-    else:
-        messages.success(request, "Its images are being read again.")
-    return redirect("datasets:detail", uuid)
+    dataset = access.dataset_or_404(request, uuid)
+    done = "Its images are being read again."
+    return _act(request, dataset, datasets.check, done, ("datasets:detail", uuid))
 
 
 @require_POST
 def remove(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Remove a data set that nothing uses, and the files of an upload."""
-    dataset = _dataset_or_404(request, uuid)
+    dataset = access.dataset_or_404(request, uuid)
+    done = f"{dataset.name} is removed."
+    return _act(request, dataset, datasets.remove, done, ("datasets:list",))
+
+
+def _act(
+    request: HttpRequest,
+    dataset: Dataset,
+    do: Callable[[Any, Dataset], object],
+    done: str,
+    then: tuple[Any, ...],
+) -> HttpResponse:
+    """Act, say what happened and go on to a page; back to its own after a refusal."""
     try:
-        datasets.remove(request.user, dataset)
+        do(request.user, dataset)
     except NotAllowedError as refusal:
         messages.error(request, str(refusal))
-        return redirect("datasets:detail", uuid)
-    messages.success(request, f"{dataset.name} is removed.")
-    return redirect("datasets:list")
-
-
-def _team(request: HttpRequest) -> Team:
-    team = access.current_team(request)
-    if team is None or not can_launch(request.user, team):
-        raise PermissionDenied(
-            "You may not register data sets for this team. Ask one of its maintainers "
-            "to make you a member."
-        )
-    return team
-
-
-def _dataset_or_404(request: HttpRequest, uuid: UUID) -> Dataset:
-    found = (
-        visible(Dataset, request.user)
-        .select_related("team", "author", "check_job__queue", "check_job__worker")
-        .filter(uuid=uuid)
-        .first()
-    )
-    if found is None:
-        raise Http404("There is no such data set in your teams.")
-    return found
+        return redirect("datasets:detail", dataset.uuid)
+    messages.success(request, done)
+    return redirect(*then)
 
 
 def _uploaded(request: HttpRequest, team: Team) -> Dataset:
@@ -307,26 +284,15 @@ def _elsewhere(problems: list[Problem], placed: set[str]) -> tuple[str, ...]:
     return tuple(each.sentence for each in problems if each.field not in placed)
 
 
-def _source(dataset: Dataset) -> type[Source] | None:
-    try:
-        return sources.get(str(dataset.source.get("name")))
-    except KeyError:  # of a package that is no longer installed
-        return None
-
-
-def _label(dataset: Dataset) -> str:
-    source = _source(dataset)
-    return source.label if source else str(dataset.source.get("name"))
-
-
 def _settings(dataset: Dataset) -> list[tuple[str, str]]:
     """Return the options that were given, each with its label; of the constants the
     page tells more."""
-    return [
-        (SearchSpec.title_of(["dataset", name]) or name, spec_form.as_text(value))
+    given = {
+        name: value
         for name, value in dataset.source.items()
-        if name not in {"name", "normalise"} and value not in (None, "", [], False)
-    ]
+        if name != "normalise" and value is not False
+    }
+    return settings_of({"dataset": given}, ("dataset",))
 
 
 def _balance(dataset: Dataset) -> float | None:
@@ -349,7 +315,8 @@ def _origin(dataset: Dataset) -> str:
     """Say where the constants come from."""
     if dataset.source.get("normalise") == "given":
         return "given by whoever registered it"
-    published = getattr(_source(dataset), "published", None)
+    source = part_of("dataset", dataset.source.get("name"))
+    published = getattr(source, "published", None)
     if published is not None and list(published.mean) == list(dataset.mean):
         return "published with the data set"
     return "measured on these images"

@@ -14,11 +14,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from nasweb import access, training_form
 from nasweb.comparison import spread
+from nasweb.datasets.named import name_of, names
 from nasweb.figures import training as curves
 from nasweb.live import epoch_number
+from nasweb.parts import settings_of
 from nasweb.work import work
 from searchjobs.engine.problems import SpecError
-from searchjobs.engine.spec import PARTS
+from searchjobs.engine.training_spec import TrainingSpec
 from searchjobs.evaluations import launch_training
 from searchjobs.models import Evaluation, Job
 from searchjobs.permissions import can_act, require_launch, visible
@@ -28,14 +30,17 @@ app_name = "evaluations"
 
 #: Trainings that the list shows.
 MOST = 500
+#: Sections of a spec of which the page of a training tells.
+SECTIONS = ("training", "dataset", "augmentation")
 
 
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The trainings of the present team, seeds together."""
+    team = access.current_team(request)
     found = (
         visible(Evaluation, request.user)
-        .filter(job__team=access.current_team(request))
+        .filter(job__team=team)
         .select_related("architecture", "job")
         .defer("curve", *(f"job__{name}" for name in Job.LONG))
         .order_by("-created", "seed")[:MOST]
@@ -44,23 +49,27 @@ def index(request: HttpRequest) -> HttpResponse:
     for each in found:
         groups.setdefault((each.architecture_id, each.fingerprint), []).append(each)
     rows = [_group(members) for members in groups.values()]
+    sections = [row["first"].spec["dataset"] for row in rows]
+    for row, name in zip(rows, names(team, sections) if team else [], strict=True):
+        row["dataset"] = name
     return render(request, "evaluations/list.html", {"rows": rows})
 
 
 def _group(members: list[Evaluation]) -> dict[str, Any]:
+    members = sorted(members, key=lambda row: (row.seed, row.pk))
     done = [row.accuracy for row in members if row.accuracy is not None]
     return {
         "first": members[0],
+        "split": next((row.get_split_display() for row in members if row.split), ""),
         "members": members,
         "accuracy": spread(done) if done else None,
-        "dataset": PARTS["dataset"].get(members[0].dataset).label,
     }
 
 
 @require_safe
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One training: its curve as it goes on, its settings, its siblings."""
-    evaluation = _evaluation_or_404(request, uuid)
+    evaluation = access.evaluation_or_404(request, uuid)
     siblings = (
         visible(Evaluation, request.user)
         .filter(
@@ -76,9 +85,10 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = {
         "evaluation": evaluation,
         **_group(list(siblings)),
-        "split": curves.SPLITS[split],
+        "dataset": name_of(evaluation.job.team_id, evaluation.spec["dataset"]),
+        "split": curves.SPLITS[split] if split else "",
         "work": work(evaluation.job, may_act=can_act(request.user, evaluation.job)),
-        "settings": _settings(evaluation.spec),
+        "settings": settings_of(evaluation.spec, SECTIONS, TrainingSpec),
         "figures": {
             "accuracy": curves.accuracy(evaluation.curve, epochs, split),
             "loss": curves.loss(evaluation.curve, epochs, split),
@@ -95,7 +105,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_safe
 def points(request: HttpRequest, uuid: UUID) -> JsonResponse:
     """The epochs after ``?after=``, and whether more will come."""
-    evaluation = _evaluation_or_404(request, uuid)
+    evaluation = access.evaluation_or_404(request, uuid)
     after = epoch_number(request.GET.get("after", ""))
     news = [point for point in evaluation.curve if point["epoch"] > after]
     over = evaluation.job.state in TERMINAL
@@ -107,7 +117,7 @@ def points(request: HttpRequest, uuid: UUID) -> JsonResponse:
 @require_safe
 def status(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The state of the job, drawn anew; once it is over, the page loads again."""
-    evaluation = _evaluation_or_404(request, uuid)
+    evaluation = access.evaluation_or_404(request, uuid)
     now = work(evaluation.job, may_act=can_act(request.user, evaluation.job))
     context = {"work": now, "evaluation": evaluation}
     response = render(request, "evaluations/_status.html", context)
@@ -168,36 +178,6 @@ def _result(run: Any) -> str:
     if run.architecture is None:
         raise Http404("This run has no architecture yet.")
     return str(run.architecture.encoding)
-
-
-def _settings(spec: dict[str, Any]) -> list[tuple[str, str]]:
-    from nasweb.spec_form import as_text
-    from searchjobs.engine.training_spec import TrainingSpec
-
-    return [
-        (TrainingSpec.title_of([section, name]) or name, as_text(value))
-        for section in ("training", "dataset", "augmentation")
-        for name, value in spec[section].items()
-        if name != "name" and value not in (None, "", [], ())
-    ]
-
-
-def _evaluation_or_404(request: HttpRequest, uuid: UUID) -> Evaluation:
-    found = (
-        visible(Evaluation, request.user)
-        .select_related(
-            "architecture",
-            "run__experiment",
-            "job__team",
-            "job__queue",
-            "job__worker",
-        )
-        .filter(uuid=uuid)
-        .first()
-    )
-    if found is None:
-        raise Http404("There is no such training in your teams.")
-    return found
 
 
 urlpatterns = [

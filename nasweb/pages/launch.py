@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -29,7 +29,7 @@ from searchjobs.engine.spec import SearchSpec
 from searchjobs.engine.tables import find_recipe
 from searchjobs.engine.validation import validate
 from searchjobs.models import Dataset, Experiment, Job, Queue, Subset, Team
-from searchjobs.permissions import can_hurry, can_launch, visible
+from searchjobs.permissions import can_hurry, visible
 from searchjobs.states import State
 
 #: Fields of the form that are no part of the spec.
@@ -74,7 +74,7 @@ def new(request: HttpRequest) -> HttpResponse:
             "launch.",
         )
         return _page(request, team, draft)
-    _judge(draft, team)
+    _judge(request, draft, team)
     if draft.problems or draft.spec is None:
         return _page(request, team, draft)
     try:
@@ -110,7 +110,7 @@ def spec_yaml(request: HttpRequest) -> HttpResponse:
     """Give the spec as a file, complete, as the engine's command line reads it."""
     team = _team(request)
     draft = _read(request.POST)
-    _judge(draft, team, check_data=False)
+    _judge(request, draft, team, check_data=False)
     if draft.spec is None:
         return _page(request, team, draft)
     seeds = draft.seeds
@@ -126,13 +126,7 @@ def read_tags(text: str) -> list[str]:
 
 
 def _team(request: HttpRequest) -> Team:
-    team = access.current_team(request)
-    if team is None or not can_launch(request.user, team):
-        raise PermissionDenied(
-            "You may not launch searches for this team. Ask one of its maintainers to "
-            "make you a member."
-        )
-    return team
+    return access.launching_team(request, "launch searches")
 
 
 def _first_draft(request: HttpRequest) -> Draft:
@@ -218,7 +212,9 @@ def _read(post: Mapping[str, str]) -> Draft:
     return Draft(spec_form.from_browser(post), about, unfolded)
 
 
-def _judge(draft: Draft, team: Team, *, check_data: bool = True) -> None:
+def _judge(
+    request: HttpRequest, draft: Draft, team: Team, *, check_data: bool = True
+) -> None:
     """Validate the spec and the seeds; keep every problem and the spec if sound."""
     draft.problems = []
     try:
@@ -227,7 +223,7 @@ def _judge(draft: Draft, team: Team, *, check_data: bool = True) -> None:
         draft.problems += error.problems
     try:
         data = spec_form.to_data(draft.values)
-        belongings.require_own(team, data)
+        belongings.require_own(request.user, team, data)
         draft.spec = validate(data, check_data=check_data)
     except SpecError as error:
         draft.problems += error.problems
@@ -352,7 +348,7 @@ def _preview_context(request: HttpRequest, team: Team, draft: Draft) -> dict[str
     seeds = draft.seeds
     try:
         data = spec_form.to_data(draft.values)
-        belongings.require_own(team, data)
+        belongings.require_own(request.user, team, data)
         spec = validate(data)
         planned = plan(spec)
     except SpecError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,31 +11,26 @@ import numpy as np
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
-from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from nasweb import access
 from nasweb.explorer import gallery as galleries
-from nasweb.explorer import sheet as sheets
 from nasweb.explorer.events import SETS, MissingArraysError
 from nasweb.explorer.find import meant
 from nasweb.explorer.gallery import Asked, Listed
-from nasweb.explorer.images import ReadingError, UnavailableError, pictures
+from nasweb.explorer.images import pictures
 from nasweb.explorer.subject import Subject, subject
 from nasweb.explorer.tables import event_rows, headline
 from nasweb.explorer.why import Verdict, verdict
 from nasweb.figures import pruning as figures
 from nasweb.figures import samples, scores
+from nasweb.pages import sheets
+from nasweb.pages.galleries import Addresses, Kind, context, frame
 from nasweb.pages.run_overlap import overlap, runs_to_compare
 from nasweb.pages.run_tabs import render_plain_tab
 from nasweb.runs.status import waiting
 from searchjobs.models import Run
 from searchjobs.states import HELD
-
-#: Seconds that a sheet waits for images that are being read.
-PATIENCE = 20.0
-#: A year: what a sheet shows never changes, but it is for the team alone.
-FOREVER = "private, max-age=31536000, immutable"
 
 
 @require_safe
@@ -50,14 +47,14 @@ def data(request: HttpRequest, uuid: UUID) -> HttpResponse:
         wanted = Asked(asked.set, show="all", label=found.label, ids=found.ids)
         address = reverse("runs:data", args=[uuid])
         return redirect(f"{address}?{wanted.query()}#gallery")
-    context = {
+    shown = {
         **_events(run, seen, asked),
         **_gallery(run, seen, asked),
         "find": text,
         "find_error": found.error if found else "",
         "others": runs_to_compare(run),
     }
-    return render_plain_tab(request, run, "data", context)
+    return render_plain_tab(request, run, "data", shown)
 
 
 @require_safe
@@ -65,8 +62,8 @@ def gallery(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The gallery alone: another page, class or kind, or once images are read."""
     run = access.run_or_404(request, uuid)
     asked = galleries.asked(request.GET)
-    context = {**_gallery(run, subject(run), asked), "run": run}
-    response = render(request, "runs/data/_gallery.html", context)
+    shown = {**_gallery(run, subject(run), asked), "run": run}
+    response = render(request, "runs/data/_gallery.html", shown)
     if request.GET.get("wait") is None:
         address = reverse("runs:data", args=[uuid])
         response["HX-Replace-Url"] = f"{address}?{asked.query()}"
@@ -77,29 +74,7 @@ def gallery(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def sheet(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The images of ``?ids=`` in one picture, kept by the browser for good."""
     run = access.run_or_404(request, uuid)
-    parts = request.GET.get("ids", "").split(",")
-    if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise Http404("The ids of a sheet are whole numbers with commas between.")
-    if len(parts) > sheets.MOST:
-        raise Http404(f"A sheet holds at most {sheets.MOST} images.")
-    ids = [int(part[:18]) for part in parts]
-    try:
-        known = pictures(run, wait=PATIENCE)
-    except ReadingError as error:
-        response = HttpResponse(str(error), status=503, content_type="text/plain")
-        response["Retry-After"] = "5"
-        return response
-    except UnavailableError as error:
-        raise Http404(str(error)) from None
-    if max(ids) >= len(known):
-        raise Http404(f"The data set has {len(known):,} images.")
-    etag = sheets.etag(known.fingerprint, ids)
-    answer = get_conditional_response(request, etag=etag)
-    if answer is None:
-        answer = HttpResponse(sheets.sheet(known.pixels[ids]), content_type="image/png")
-    answer["ETag"] = etag
-    answer["Cache-Control"] = FOREVER
-    return answer
+    return sheets.asked_for(request, partial(pictures, run))
 
 
 @require_safe
@@ -118,8 +93,12 @@ def image(request: HttpRequest, uuid: UUID, sample: int) -> HttpResponse:
         sets = [found for name in SETS if (found := _story(seen, name, sample))]
     except MissingArraysError as error:
         trouble = str(error)
-    context = {
-        **_frame(run, seen, galleries.gallery(seen, Listed(np.array([sample])), 1)),
+    shown = {
+        **frame(
+            seen,
+            galleries.gallery(seen, Listed(np.array([sample])), 1),
+            reverse("runs:data-sheet", args=[run.uuid]),
+        ),
         "sample": sample,
         "label": label,
         "sets": sets,
@@ -127,7 +106,7 @@ def image(request: HttpRequest, uuid: UUID, sample: int) -> HttpResponse:
         "figures": {f"journey-{each['set']}": each["figure"] for each in sets},
         "neighbours": [n for n in (sample - 1, sample + 1) if 0 <= n < (count or 0)],
     }
-    return render_plain_tab(request, run, "data", context, "data/image")
+    return render_plain_tab(request, run, "data", shown, "data/image")
 
 
 def _count(seen: Subject) -> int | None:
@@ -170,6 +149,9 @@ def _events(run: Run, seen: Subject, asked: Asked) -> dict[str, Any]:
             "remaining": samples.remaining(
                 points, run.epochs, run.plan or {}, waiting=wait
             ),
+        },
+        # drawn anew with each event of a run that goes on
+        "told_figures": {
             "balance": figures.balance(
                 points,
                 run.epochs,
@@ -211,7 +193,7 @@ def _gallery(run: Run, seen: Subject, asked: Asked) -> dict[str, Any]:
     """Return what ``runs/data/_gallery.html`` shows."""
     event = _event(seen, asked)
     kinds = _kinds(seen, asked, event)
-    show = asked.show if asked.show in [name for name, _, _ in kinds] else kinds[0][0]
+    show = asked.show if asked.show in [kind.show for kind in kinds] else kinds[0].show
     listed, trouble = None, ""
     try:
         if show in {"pruned", "added", "kept"} and event is not None:
@@ -220,45 +202,19 @@ def _gallery(run: Run, seen: Subject, asked: Asked) -> dict[str, Any]:
             listed = galleries.of_set(seen, asked.set, show)
     except MissingArraysError as error:
         trouble = str(error)
-    score = (event or {}).get("score") or "VoE"
-    page = galleries.Gallery()
-    if listed is not None:
-        listed = galleries.narrowed(listed, asked, seen.pictures)
-        page = galleries.gallery(seen, listed, asked.page, score)
-    return {
-        **_frame(run, seen, page),
-        "asked": asked,
-        "event": event,
-        "show": show,
-        "gallery_trouble": trouble,
-        "again": _again(run, seen, trouble),
-        "known": listed is not None,
-        "kinds": [
-            {"label": label, "count": count, "query": asked.query(show=name, page=1)}
-            | {"current": name == show}
-            for name, label, count in kinds
-        ],
-        "class_choices": [] if seen.pictures is None else list(enumerate(seen.classes)),
-        "epoch_asked": asked.epoch,
-        "query": asked.query(show=show),
-        "before": asked.query(show=show, page=page.page - 1),
-        "after": asked.query(show=show, page=page.page + 1),
-        "whole": asked.query(show=show, ids=(), label=None, page=1),
-    }
+    at = Addresses(
+        reverse("runs:data", args=[run.uuid]),
+        reverse("runs:data-gallery", args=[run.uuid]),
+        reverse("runs:data-sheet", args=[run.uuid]),
+    )
+    shown = context(seen, replace(asked, show=show), kinds, listed, event, at, trouble)
+    if trouble and not seen.reading and run.job.state in HELD:
+        shown["again"] = 4  # the file of a new event is on its way
+    return shown
 
 
-def _again(run: Run, seen: Subject, trouble: str) -> int:
-    """Return after how many seconds the gallery asks again: images are being read, or
-    the file of a new event is on its way; 0: not before there is news."""
-    if seen.reading:
-        return 1
-    return 4 if trouble and run.job.state in HELD else 0
-
-
-def _kinds(
-    seen: Subject, asked: Asked, event: dict[str, Any] | None
-) -> list[tuple[str, str, int | None]]:
-    """Return what the gallery may show: name, label and, where it is known, number."""
+def _kinds(seen: Subject, asked: Asked, event: dict[str, Any] | None) -> list[Kind]:
+    """Return what the gallery may show."""
     found: list[tuple[str, str, int | None]] = []
     if event is not None and event.get("artefact"):
         when = f"at epoch {event['epoch']}" if event["epoch"] else "before epoch 1"
@@ -272,21 +228,7 @@ def _kinds(
     label = "Survive to the end" if over else "In the set now"
     found.append(("in", label, seen.told[asked.set].remaining))
     found.append(("all", f"All that {asked.set} had", None))
-    return found
-
-
-def _frame(run: Run, seen: Subject, page: galleries.Gallery) -> dict[str, Any]:
-    """Return the address of the sheet of a page, and why there is none."""
-    address = ""
-    if page.side and page.ids:
-        path = reverse("runs:data-sheet", args=[run.uuid])
-        address = sheets.address(path, seen.fingerprint, page.ids)
-    return {
-        "sheet": address,
-        "gallery": page,
-        "images_trouble": seen.trouble,
-        "images_reading": seen.reading,
-    }
+    return [Kind(asked.set, *each) for each in found]
 
 
 def _story(seen: Subject, name: str, sample: int) -> dict[str, Any] | None:

@@ -8,15 +8,16 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from nasweb.datasets.named import Named, name_of
 from nasweb.figures.theme import operation_style
 from nasweb.pages import outlook
+from nasweb.parts import label_of
 from nasweb.runs import local_optimum
 from nasweb.runs import points as rows
-from nasweb.runs.charts import dataset_label, tiles_of
+from nasweb.runs.charts import tiles_of
 from nasweb.runs.setting import Setting, setting_of
 from nasweb.runs.status import status
 from searchjobs import benchmark
-from searchjobs.engine.contracts import methods, selections
 from searchjobs.models import Run
 from searchjobs.permissions import can_act
 from searchjobs.states import HELD, TERMINAL, State
@@ -86,6 +87,7 @@ def render_tab(
             "terminal": state["terminal"],
             "waiting": state["waiting"],
             "found": state["found"],
+            "chosen": state["chosen"],
             "operations": {
                 name: vars(operation_style(name, place))
                 for place, name in enumerate(setting.operations)
@@ -98,23 +100,24 @@ def render_tab(
     return render(request, f"runs/{template or tab}.html", context)
 
 
-def _subtitle(run: Run) -> str:
+def _subtitle(run: Run) -> list[Named]:
     """Say what was searched, on what, with which samples."""
     given = run.job.spec
+    method = Named(label_of("method", given["method"]["name"]))
     if table := (run.plan or {}).get("table"):
-        return (
-            f"{methods.get(given['method']['name']).label} · benchmark table, "
-            f"{benchmark.DATASETS[table['dataset']]} · {table['repeats']:,} repeats · "
-            f"{table['budget']:,.0f} simulated seconds each · nothing is trained"
-        )
-    sizes = (run.plan or {}).get("sizes", {})
+        return [
+            method,
+            Named(f"benchmark table, {benchmark.DATASETS[table['dataset']]}"),
+            Named(f"{table['repeats']:,} repeats"),
+            Named(f"{table['budget']:,.0f} simulated seconds each"),
+            Named("nothing is trained"),
+        ]
     parts = [
-        methods.get(given["method"]["name"]).label,
-        selections.get(given["selection"]["name"]).label,
-        dataset_label(given["dataset"]["name"]),
+        method,
+        Named(label_of("selection", given["selection"]["name"])),
+        name_of(run.experiment.team_id, given["dataset"]),
     ]
-    if sizes:
-        parts.append(
-            " and ".join(f"{name} {n:,}" for name, n in sizes.items()) + " images"
-        )
-    return " · ".join(parts)
+    if sizes := (run.plan or {}).get("sizes", {}):
+        held = " and ".join(f"{name} {n:,}" for name, n in sizes.items())
+        parts.append(Named(f"{held} images"))
+    return parts

@@ -24,19 +24,19 @@ from nasweb.figures.theme import operation_style, thin
 from nasweb.live import epoch_number
 from nasweb.pages import outlook, run_data
 from nasweb.pages.run_tabs import render_plain_tab, render_tab
+from nasweb.parts import label_of, part_of
 from nasweb.runs import found as architectures
 from nasweb.runs import points as rows
 from nasweb.runs import table_search
-from nasweb.runs.charts import charts, epoch_messages, marks, method_charts
+from nasweb.runs.charts import charts, drawing, epoch_messages, method_charts
 from nasweb.runs.files import attachment, groups
 from nasweb.runs.opening import opening
 from nasweb.runs.setting import Setting, setting_of
-from nasweb.runs.spec_view import sections
+from nasweb.runs.spec_view import ordered, sections
 from nasweb.runs.status import status
 from nasweb.runs.words import compact, per_cent
-from searchjobs import benchmark, lifecycle, stored_specs
+from searchjobs import benchmark, lifecycle
 from searchjobs.artefacts import StorageAwayError
-from searchjobs.engine.contracts import selections
 from searchjobs.models import Job, Run
 from searchjobs.permissions import can_act, require_act
 from searchjobs.restart import UNCONFIRMED
@@ -191,7 +191,7 @@ def file(request: HttpRequest, uuid: UUID, name: str) -> HttpResponseBase:
 def spec(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The complete spec, as a table and as YAML."""
     run = access.run_or_404(request, uuid)
-    complete = stored_specs.filled(run.job.spec)
+    complete = ordered(run.job.spec)
     if request.GET.get("format") == "yaml":
         text = yaml.safe_dump(complete, sort_keys=False)
         response = HttpResponse(text, content_type="application/yaml")
@@ -271,7 +271,7 @@ def _history(
     return [
         {
             **{name: each[name] for name in _IN_HISTORY},
-            "marks": marks(setting, each),
+            **drawing(setting, each),
             "method": {
                 name: each["method"][name]
                 for name in ("stage", "importance")
@@ -285,7 +285,8 @@ def _history(
 def _selection_note(run: Run) -> str:
     """Say in one line how samples are chosen."""
     name = run.job.spec["selection"]["name"]
-    note = selections.get(name).summary.rstrip(".")
+    part = part_of("selection", name)
+    note = part.summary.rstrip(".") if part else label_of("selection", name)
     if (run.plan or {}).get("lower_bound"):
         note += "; the plan is a lower bound: classes may keep more"
     return note

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import path
+from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
 from pydantic import ValidationError
 
 from nasweb import access, spec_form
+from nasweb.datasets.named import Named, name_of, names
+from nasweb.explorer import gallery as galleries
+from nasweb.explorer.chosen import chosen, images_of
+from nasweb.explorer.events import MissingArraysError
+from nasweb.explorer.gallery import Asked
 from nasweb.figures import samples, scores
+from nasweb.pages import sheets
+from nasweb.pages.galleries import Addresses, Kind, context
+from nasweb.parts import label_of, settings_of
 from nasweb.work import work
 from searchjobs import subsets
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.seeds import parse_seeds
-from searchjobs.engine.spec import PARTS, SearchSpec
+from searchjobs.engine.spec import PARTS
 from searchjobs.engine.validation import validate
 from searchjobs.models import Experiment, Job, Subset
 from searchjobs.permissions import can_act, can_launch, visible
@@ -28,6 +37,8 @@ app_name = "subsets"
 
 #: Subsets that the list shows.
 MOST = 200
+#: What the gallery of one may show: what was left out, and what stays.
+SHOWS = ("pruned", "kept")
 #: Experiments that the page of one lists.
 MOST_EXPERIMENTS = 50
 
@@ -42,24 +53,29 @@ def index(request: HttpRequest) -> HttpResponse:
         .select_related("job", "job__author")
         .defer(*(f"job__{name}" for name in Job.LONG))[:MOST]
     )
-    context = {
-        "rows": [{"subset": each, **_told(each)} for each in found],
+    rows = list(found) if team is not None else []
+    datasets = names(team, [each.spec["dataset"] for each in rows]) if team else []
+    shown = {
+        "rows": [
+            {"subset": each, **_told(each, dataset)}
+            for each, dataset in zip(rows, datasets, strict=True)
+        ],
         "may_launch": team is not None and can_launch(request.user, team),
     }
-    return render(request, "subsets/list.html", context)
+    return render(request, "subsets/list.html", shown)
 
 
 @require_safe
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One subset: how it came about, what it holds, who uses it."""
-    subset = _subset_or_404(request, uuid)
+    subset = access.subset_or_404(request, uuid)
     return render(request, "subsets/detail.html", _context(request, subset))
 
 
 @require_safe
 def status(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The state of the job, drawn anew; once it is over, the page loads again."""
-    subset = _subset_or_404(request, uuid)
+    subset = access.subset_or_404(request, uuid)
     now = work(subset.job, may_act=can_act(request.user, subset.job))
     response = render(request, "subsets/_status.html", {"work": now, "subset": subset})
     if now.is_over:
@@ -67,14 +83,33 @@ def status(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return response
 
 
+@require_safe
+def gallery(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The gallery alone: another page, class or kind, or once images are read."""
+    subset = access.subset_or_404(request, uuid)
+    asked = galleries.asked(request.GET)
+    shown = _gallery(subset, asked)
+    if not shown:
+        raise Http404("This subset has not chosen its samples yet.")
+    response = render(request, "runs/data/_gallery.html", shown)
+    if request.GET.get("wait") is None:
+        response["HX-Replace-Url"] = f"{shown['tab_url']}?{asked.query()}"
+    return response
+
+
+@require_safe
+def sheet(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """The images of ``?ids=`` in one picture, kept by the browser for good."""
+    subset = access.subset_or_404(request, uuid)
+    return sheets.asked_for(request, partial(images_of, subset))
+
+
 @require_POST
 def new(request: HttpRequest) -> HttpResponse:
     """Make a subset of what the launch form says; back to the form if it cannot be."""
     from nasweb.pages.launch import refused
 
-    team = access.current_team(request)
-    if team is None or not can_launch(request.user, team):
-        raise PermissionDenied("You may not make subsets for this team.")
+    team = access.launching_team(request, "make subsets")
     values = spec_form.from_browser(request.POST)
     try:
         name, spec = _asked(values, request.POST)
@@ -117,51 +152,57 @@ def _name(values: spec_form.Values) -> str:
     return f"{selection.label}, {shares} of {dataset.label}"[:120]
 
 
-def _subset_or_404(request: HttpRequest, uuid: UUID) -> Subset:
-    found = (
-        visible(Subset, request.user)
-        .select_related("job", "job__team", "job__author", "job__queue", "job__worker")
-        .filter(uuid=uuid)
-        .first()
-    )
-    if found is None:
-        raise Http404("There is no such subset in your teams.")
-    return found
-
-
 def _context(request: HttpRequest, subset: Subset) -> dict[str, Any]:
     used = visible(Experiment, request.user).filter(subset=subset)
     return {
         "subset": subset,
-        **_told(subset),
+        **_told(subset, name_of(subset.job.team_id, subset.spec["dataset"])),
+        **_gallery(subset, galleries.asked(request.GET)),
         "work": work(subset.job, may_act=can_act(request.user, subset.job)),
         "experiments": used.defer("spec").order_by("-created")[:MOST_EXPERIMENTS],
         "used": used.count(),
-        "settings": _settings(subset.spec),
+        "settings": [
+            *settings_of(subset.spec, ("selection", "dataset", "split")),
+            ("Seed", str(subset.spec["seed"])),
+        ],
         "figures": _figures(subset.sets),
         "may_launch": can_launch(request.user, subset.job.team),
     }
 
 
-def _told(subset: Subset) -> dict[str, Any]:
+def _told(subset: Subset, dataset: Named) -> dict[str, Any]:
     """Return what of a subset is said in words: how it was chosen, from what."""
-    spec = subset.spec
-    labels = {
-        section: PARTS[section].get(spec[section]["name"]).label
-        for section in ("selection", "dataset")
+    return {
+        "selection": label_of("selection", subset.spec["selection"]["name"]),
+        "dataset": dataset,
+        "sets": subset.sets,
     }
-    return {**labels, "sets": subset.sets}
 
 
-def _settings(spec: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the settings that decided the choice, each with its label."""
-    found = [
-        (SearchSpec.title_of([section, name]) or name, spec_form.as_text(value))
-        for section in ("selection", "dataset", "split")
-        for name, value in spec[section].items()
-        if name != "name" and value not in (None, "", [], ())
-    ]
-    return [*found, ("Seed", str(spec["seed"]))]
+def _gallery(subset: Subset, asked: Asked) -> dict[str, Any]:
+    """Return what ``runs/data/_gallery.html`` shows; nothing before the choice."""
+    if not subset.sets:
+        return {}
+    name = asked.set if asked.set in subset.sets else next(iter(subset.sets))
+    asked = replace(
+        asked, set=name, show=asked.show if asked.show in SHOWS else SHOWS[0]
+    )
+    seen, listed, trouble = chosen(subset), None, ""
+    try:
+        listed = galleries.of_event(seen.step(name), asked.show)
+    except MissingArraysError as error:
+        trouble = str(error)
+    kinds = []
+    for each, told in subset.sets.items():
+        gone = told["before"] - told["after"]
+        kinds.append(Kind(each, "pruned", f"Left out of {each}", gone))
+        kinds.append(Kind(each, "kept", f"Stay in {each}", told["after"]))
+    at = Addresses(
+        reverse("subsets:detail", args=[subset.uuid]),
+        reverse("subsets:gallery", args=[subset.uuid]),
+        reverse("subsets:sheet", args=[subset.uuid]),
+    )
+    return context(seen, asked, kinds, listed, seen.event(name), at, trouble)
 
 
 def _figures(sets: dict[str, Any]) -> dict[str, Any]:
@@ -180,4 +221,6 @@ urlpatterns = [
     path("new/", new, name="new"),
     path("<uuid:uuid>/", detail, name="detail"),
     path("<uuid:uuid>/status/", status, name="status"),
+    path("<uuid:uuid>/gallery/", gallery, name="gallery"),
+    path("<uuid:uuid>/sheet.png", sheet, name="sheet"),
 ]

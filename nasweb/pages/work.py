@@ -14,8 +14,8 @@ from django.views.decorators.http import require_POST
 
 from searchjobs import lifecycle
 from searchjobs.models import Job
-from searchjobs.permissions import visible
-from searchjobs.restart import restart
+from searchjobs.permissions import require_act, visible
+from searchjobs.restart import UNCONFIRMED, restart
 
 app_name = "work"
 
@@ -41,6 +41,18 @@ def act(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
     job = visible(Job, request.user).filter(uuid=uuid, kind__in=PAGES).first()
     if job is None or verb not in VERBS:
         raise Http404("There is no such job in your teams.")
+    if verb == "restart" and request.POST.get("confirm") != "yes":
+        require_act(request.user, job)
+        messages.error(request, UNCONFIRMED)
+    else:
+        _do(request, job, verb)
+    address, relation = PAGES[Job.Kind(job.kind)]
+    made = getattr(job, relation, None)
+    # A check of a data set has none any more once another check has begun.
+    return redirect(address, made.uuid) if made is not None else redirect("home")
+
+
+def _do(request: HttpRequest, job: Job, verb: str) -> None:
     do, done = VERBS[verb]
     try:
         do(request.user, job)
@@ -48,10 +60,6 @@ def act(request: HttpRequest, uuid: UUID, verb: str) -> HttpResponse:
         messages.error(request, str(refusal))
     else:
         messages.success(request, done)
-    address, relation = PAGES[Job.Kind(job.kind)]
-    made = getattr(job, relation, None)
-    # A check of a data set has none any more once another check has begun.
-    return redirect(address, made.uuid) if made is not None else redirect("home")
 
 
 urlpatterns = [path("<uuid:uuid>/<slug:verb>/", act, name="act")]

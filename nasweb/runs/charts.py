@@ -20,7 +20,6 @@ from nasweb.figures import (
 )
 from nasweb.figures.theme import Figure, Point
 from searchjobs import benchmark
-from searchjobs.engine.data.source import sources
 from searchjobs.models import EpochRecord, Run
 from searchjobs.states import TERMINAL
 
@@ -79,9 +78,12 @@ def method_charts(setting: Setting, points: Sequence[Point]) -> dict[str, Figure
     return found | stages.with_stages(over_epochs, stages.changes(points))
 
 
-def marks(setting: Setting, point: Point) -> heat.Marks:
-    """Return what the heat maps mark at an epoch."""
-    return heat.marks(point, setting.edges, setting.operations)
+def drawing(setting: Setting, point: Point) -> dict[str, Any]:
+    """Return what the heat map of an epoch needs beside its values: ``marks``, and with
+    how many ``digits`` the values stand in their fields."""
+    marks = heat.marks(point, setting.edges, setting.operations)
+    values = heat.matrix(point["strengths"], setting.edges)
+    return {"marks": marks, "digits": heat.digits(values, marks["gone"])}
 
 
 def set_charts(
@@ -107,12 +109,6 @@ def set_charts(
             name, setting.classes, state, event, waiting=setting.waiting
         )
     return found
-
-
-def dataset_label(name: str) -> str:
-    """Return the data set's name for people."""
-    known = {source.name: source.label for source in sources.all()}
-    return known.get(name, name)
 
 
 def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
@@ -162,7 +158,7 @@ def epoch_messages(
         messages.append(
             {
                 "epoch": point["epoch"],
-                "point": {**point, "marks": marks(setting, point)},
+                "point": {**point, **drawing(setting, point)},
                 "charts": _drawn_anew(setting, point)
                 | _told_first(run, setting, before, point),
                 "tiles": [],

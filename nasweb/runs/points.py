@@ -39,19 +39,24 @@ _FROM_REPORT = (
 
 
 def read(run: Run, after: int = 0) -> list[Point]:
-    """Return the points of a run's epochs later than ``after``, in order."""
+    """Return the points of a run's epochs later than ``after``, in order.
+
+    What was chosen before the first epoch is told with that one.
+    """
     records = list(
         EpochRecord.objects.filter(run=run, epoch__gt=after)
         .select_related("architecture")
         .order_by("epoch")
     )
     statistics: dict[int, list[DatasetStatistics]] = {}
-    for row in DatasetStatistics.objects.filter(run=run, epoch__gt=after):
+    since = after + 1 if after else 0
+    for row in DatasetStatistics.objects.filter(run=run, epoch__gte=since):
         statistics.setdefault(row.epoch, []).append(row)
+    at_first = {row.set: row.event for row in statistics.get(0, ())}
     space = benchmark.space_named(space_name(run))
     table = benchmark.lookup(space.name, {record.genotype for record in records})
     baseline = baselines(run)
-    return [
+    points = [
         point(
             record,
             statistics.get(record.epoch, []),
@@ -61,6 +66,9 @@ def read(run: Run, after: int = 0) -> list[Point]:
         )
         for record in records
     ]
+    if points:
+        points[0]["events"] = at_first | points[0]["events"]
+    return points
 
 
 def baselines(run: Run) -> Callable[[int], float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nasweb.figures.theme import operation_words
-from searchjobs.models import EpochRecord, Run
+from searchjobs.models import DatasetStatistics, EpochRecord, Run
 from searchjobs.states import APPEARANCE, HELD, HOLDING, TERMINAL, State
 
 from .words import duration
@@ -30,7 +30,16 @@ def status(run: Run) -> dict[str, Any]:
         "epoch": run.epoch,
         "log_tail": job.log_tail,
         "found": len(run.architectures),
+        "chosen": _chosen(run),
     }
+
+
+def _chosen(run: Run) -> int:
+    """Return of how many sets the samples were chosen before the first epoch; asked
+    only until that is finished, because it then comes with the epoch."""
+    if run.epoch or run.job.state not in HELD:
+        return 0
+    return DatasetStatistics.objects.filter(run=run, epoch=0).count()
 
 
 def share_done(run: Run) -> float:

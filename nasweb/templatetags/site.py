@@ -19,10 +19,10 @@ register = template.Library()
 #: URL name, label, and the first parts of paths for which the link is current.
 NAVIGATION = (
     ("home", "Home", ()),
-    ("experiments:list", "Runs", ("/experiments/", "/runs/")),
+    ("experiments:list", "Runs", ("/experiments/", "/runs/", "/evaluations/")),
     ("compare:index", "Compare", ("/compare/",)),
     ("reproductions:list", "Papers", ("/reproductions/",)),
-    ("datasets:list", "Data sets", ("/datasets/",)),
+    ("datasets:list", "Data sets", ("/datasets/", "/subsets/")),
     ("queues:list", "Queues", ("/queues/",)),
 )
 #: For administrators alone: the address is there for nobody else.

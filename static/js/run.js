@@ -86,22 +86,6 @@
     return first;
   }
 
-  // Decimals that tell the fields of every row apart, as in nasweb/figures/heat.py.
-  function digitsOf(values, gone) {
-    const out = new Set(gone.map(function (at) { return at.join(); }));
-    let needed = 2;
-    values.forEach(function (fields, row) {
-      const known = fields.filter(function (value, column) {
-        return value !== null && !out.has([row, column].join());
-      });
-      const width = known.length ? Math.max(...known) - Math.min(...known) : 0;
-      while (width > 0 && width < 5 * Math.pow(10, -needed) && needed < 4) {
-        needed += 1;
-      }
-    });
-    return needed;
-  }
-
   function noteOf(marked, words) {
     const said = ["taken", "gone", "decided"].filter(function (kind) { return marked[kind].length; });
     return said.concat(["scale"]).map(function (kind) { return words[kind]; }).join(" · ");
@@ -115,7 +99,7 @@
     const figure = charts.figure("alpha");
     const trace = figure.data[0];
     trace.z = [].concat.apply([], Object.values(entry.strengths));
-    trace.texttemplate = "%{z:." + digitsOf(trace.z, entry.marks.gone) + "f}";
+    trace.texttemplate = "%{z:." + entry.digits + "f}";
     trace.customdata = wordsOf(entry, trace.z.length, page.columns.length);
     figure.layout.shapes = shapesOf(entry.marks, figure.layout.meta.marks, page.columns.length);
     figure.note = noteOf(entry.marks, figure.layout.meta.words);
@@ -192,7 +176,7 @@
     });
     takeStage(message.point);
     if (Object.keys(message.point.events || {}).length) {
-      document.body.dispatchEvent(new CustomEvent("samples-changed"));
+      samplesChanged();
     }
     if (slider) {
       history.push(message.point);
@@ -203,6 +187,10 @@
         showEpoch(message.epoch);
       }
     }
+  }
+
+  function samplesChanged() {
+    document.body.dispatchEvent(new CustomEvent("samples-changed"));
   }
 
   // A chart of what the method tells for the first time.
@@ -273,6 +261,10 @@
     if (state.found !== page.found) {
       page.found = state.found;
       document.body.dispatchEvent(new CustomEvent("found-changed"));
+    }
+    if (state.chosen > page.chosen) {
+      page.chosen = state.chosen;
+      samplesChanged();
     }
     if (state.terminal) {
       way = "the run has ended";
@@ -372,18 +364,31 @@
     }
   }
 
-  // The table of architectures was drawn anew; with it comes the chart that marks them.
+  // What was drawn anew brings its charts: the table of architectures that which marks
+  // them, the events of a set those of the event that is shown.
   document.body.addEventListener("htmx:load", function (event) {
-    const figure = event.detail.elt.id === "found" && charts && charts.read("found-figure");
+    const part = event.detail.elt.id;
+    const figure = part === "found" && charts && charts.read("found-figure");
     if (figure) {
       charts.draw("magnitudes", figure);
     }
+    if (part === "told") {
+      drawTold();
+    }
   });
+
+  function drawTold() {
+    const figures = charts && charts.read("told-figures");
+    if (figures) {
+      charts.drawAll(figures);
+    }
+  }
 
   // Begin ---------------------------------------------------------------------------
 
   if (charts && charts.read("figures")) {
     charts.drawAll(charts.read("figures"));
+    drawTold();
   }
   if (slider) {
     if (history.length) {

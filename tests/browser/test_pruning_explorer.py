@@ -80,6 +80,8 @@ def test_events_images_reasons_and_two_runs(
     )
     expect(page.locator("#events tbody tr")).to_have_count(2)
     page.locator(".shots").wait_for(timeout=60_000)
+    for name in ("balance", "event-scores", "event-classes"):
+        page.wait_for_function(DRAWN, arg=name)
     assert page.evaluate("window.marker") == "not loaded again"
 
     # The tab: charts, a row an event, the images as soon as they are read.

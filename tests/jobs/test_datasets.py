@@ -53,12 +53,12 @@ def one_slot(slot: Slot) -> Callable[[], int]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(root: Path) -> Path:
     """A folder of pets, of which one cannot be read."""
     for name, content in (pets() | {"cat/cut.png": picture(1)[:-40]}).items():
-        (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "pets" / name).write_bytes(content)
-    return tmp_path / "pets"
+        (root / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "pets" / name).write_bytes(content)
+    return root / "pets"
 
 
 def source(folder: Path, **more: Any) -> dict[str, Any]:
@@ -203,10 +203,10 @@ def test_a_wrong_name_is_told(
 
 
 def test_a_wrong_source_is_told_at_its_field(
-    user: User, team: Team, cpu_queue: Queue, tmp_path: Path
+    user: User, team: Team, cpu_queue: Queue, root: Path
 ) -> None:
     with pytest.raises(SpecError) as caught:
-        datasets.register(user, team, "Pets", source(tmp_path / "nowhere"))
+        datasets.register(user, team, "Pets", source(root / "nowhere"))
     assert "There is no folder" in told(caught)["dataset.path"]
     assert not Job.objects.exists()
 
@@ -294,14 +294,18 @@ def test_a_wrong_size_takes_the_unpacked_files_with_it(
     assert files(root) == []
 
 
+def half_a_megabyte() -> dict[str, bytes]:
+    return {
+        f"{name}/{number}.png": picture(number, size=300)
+        for number, name in enumerate(("cat", "dog"))
+    }
+
+
 def test_a_team_has_a_quota(
     user: User, team: Team, cpu_queue: Queue, settings: Any, root: Path
 ) -> None:
     settings.NASWEB_TEAM_UPLOADS_MB = 1
-    large = {
-        f"{name}/{number}.png": picture(number, size=300)
-        for number, name in enumerate(("cat", "dog"))
-    }
+    large = half_a_megabyte()
     upload(user, team, large, "First")
     assert 500_000 < uploads.used(team) < 1_000_000
 
@@ -312,6 +316,35 @@ def test_a_team_has_a_quota(
 
     other = make_team("Other")
     upload(make_user("olga", other), other, large, "Second")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_uploads_at_once_the_second_is_counted_with_the_first(
+    user: User, team: Team, cpu_queue: Queue, settings: Any, root: Path
+) -> None:
+    settings.NASWEB_TEAM_UPLOADS_MB = 1
+
+    def second() -> None:
+        try:
+            upload(user, team, half_a_megabyte(), "Second")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with uploads.unpacked(team, zipped(half_a_megabyte())) as first:
+            waiting = pool.submit(second)
+            assert not wait([waiting], 1).done, "it waits for the first"
+            Dataset.objects.create(
+                team=team,
+                author=user,
+                name="First",
+                uploaded=True,
+                source={"name": "uploaded", "upload": first},
+            )
+        with pytest.raises(SpecError) as caught:
+            waiting.result(10)
+    assert "more than the 1 MB that it may have" in told(caught)["file"]
+    assert [place.name for place in (root / "uploads").iterdir()] == [first]
 
 
 def test_what_a_killed_site_has_left_is_swept_after_a_day(

@@ -121,10 +121,11 @@ def test_cancel_ends_a_running_search_within_five_seconds(
 
 
 def test_a_search_that_was_killed_and_paused_ends_like_an_undisturbed_one(
-    launched: Launch, slot: Slot, user: User
+    launched: Launch, slot: Slot, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # long enough that a fast machine cannot end it before the pause is heard
-    epochs = 100
+    monkeypatch.setattr(supervisor, "ORDERS_SECONDS", 0.1)
+    epochs = 40
     (plain,) = launched(epochs=epochs, seeds=(5,))
     supervise(claimed(slot))
     (job,) = launched(epochs=epochs, seeds=(5,))
@@ -302,13 +303,13 @@ def test_a_crash_of_the_engine_is_told_in_a_sentence(
 
 
 def test_a_data_set_that_has_gone_is_told_in_the_words_of_the_form(
-    launched: Launch, slot: Slot, tmp_path: Path
+    launched: Launch, slot: Slot, maintainer: User, tmp_path: Path
 ) -> None:
     images = np.zeros((40, 8, 8, 3), dtype=np.uint8)
     path = tmp_path / "images.npz"
     np.savez(path, images=images, labels=np.arange(40) % 2)
     spec = {**tiny(), "dataset": {"name": "npz", "path": str(path)}}
-    (job,) = launched(spec=spec)
+    (job,) = launched(spec=spec, actor=maintainer)
     path.unlink()
     with pytest.raises(SpecError) as said:
         validate(spec)

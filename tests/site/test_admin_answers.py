@@ -117,7 +117,7 @@ def test_a_start_from_the_start_wants_a_confirmation(
     Job.objects.filter(pk=run.job_id).update(state=State.FAILED)
     url = verb(name, run if name.startswith("runs") else run.job)
     assert said(admin, url) == [
-        "Starting again drops the epochs that were found: confirm that you want it."
+        "Starting again drops what was found: confirm that you want it."
     ]
     assert run.epochs_recorded.count() == 2
     assert not AuditEvent.objects.exists()

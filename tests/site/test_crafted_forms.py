@@ -100,7 +100,7 @@ def test_a_storage_that_is_away_is_told_in_the_preview(
 
 @pytest.mark.parametrize("content", ["array", "list", "home"])
 def test_what_is_no_file_of_a_subset_is_told(
-    client_for: ClientFor, user: User, team: Team, tmp_path: Path, content: str
+    client_for: ClientFor, maintainer: User, tmp_path: Path, content: str
 ) -> None:
     path = tmp_path / "x.npz"
     if content == "array":
@@ -109,7 +109,8 @@ def test_what_is_no_file_of_a_subset_is_told(
     elif content == "list":
         np.savez(path, about=np.array("[1]"))
     named = "~nobody-of-this-name/x.npz" if content == "home" else str(path)
-    answer = client_for(user).post(reverse("experiments:new-preview"), on(named))
+    client = client_for(maintainer)
+    answer = client.post(reverse("experiments:new-preview"), on(named))
     assert answer.status_code == 200
     assert "that can be read here" in answer.content.decode()
 
@@ -135,8 +136,7 @@ def test_a_part_that_is_not_there_makes_no_subset_and_is_told(
 )
 def test_a_source_that_makes_no_sense_is_told(
     client_for: ClientFor,
-    user: User,
-    team: Team,
+    maintainer: User,
     cpu_queue: Queue,
     tmp_path: Path,
     field: str,
@@ -147,7 +147,7 @@ def test_a_source_that_makes_no_sense_is_told(
         (tmp_path / "pets" / name / "1.png").write_bytes(b"")
     sent = {"name": "Pets", "dataset.name": "folder", "dataset.image_size": "8"}
     sent |= {"dataset.path": str(tmp_path / "pets"), field: value}
-    answer = client_for(user).post(reverse("datasets:new"), sent)
+    answer = client_for(maintainer).post(reverse("datasets:new"), sent)
     assert answer.status_code == 200
     assert "field-error" in answer.content.decode()
     assert not Dataset.objects.exists()

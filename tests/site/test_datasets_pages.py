@@ -36,11 +36,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(root: Path) -> Path:
     for name, content in pets(count=8).items():
-        (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "pets" / name).write_bytes(content)
-    return tmp_path / "pets"
+        (root / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "pets" / name).write_bytes(content)
+    return root / "pets"
 
 
 def queries(client: Client, address: str) -> int:
@@ -139,14 +139,15 @@ def test_registering_leads_to_its_page(
 
 
 def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(
-    user: User, cpu_queue: Queue, client_for: ClientFor
+    user: User, cpu_queue: Queue, client_for: ClientFor, root: Path
 ) -> None:
+    nowhere = str(root / "nowhere")
     answer = client_for(user).post(
         "/datasets/new/",
         {
             "name": "",
             "dataset.name": "folder",
-            "dataset.path": "/nowhere/at/all",
+            "dataset.path": nowhere,
             "dataset.image_size": "many",
         },
     )
@@ -154,14 +155,14 @@ def test_what_is_wrong_stands_at_its_field_and_what_was_typed_stays(
     shown = text(answer)
     assert "Give the data set a name." in shown
     assert 'value="many"' in shown
-    assert 'value="/nowhere/at/all"' in shown
+    assert f'value="{nowhere}"' in shown
     assert not Dataset.objects.exists()
 
     again = client_for(user).post(
-        "/datasets/new/", {"name": "x", "dataset.path": "/nowhere/at/all"}
+        "/datasets/new/", {"name": "x", "dataset.path": nowhere}
     )
     place = text(again).index('id="f-dataset-path-error"')
-    assert "There is no folder /nowhere/at/all" in text(again)[place : place + 200]
+    assert f"There is no folder {nowhere}" in text(again)[place : place + 300]
 
 
 # Uploading ------------------------------------------------------------------------

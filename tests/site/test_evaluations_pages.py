@@ -19,7 +19,7 @@ from searchjobs.engine.training_spec import TrainingSpec
 from searchjobs.evaluation_recording import EvaluationRecording
 from searchjobs.evaluations import launch_training
 from searchjobs.launch import launch
-from searchjobs.models import Evaluation, Job, Queue, Run, Team
+from searchjobs.models import Dataset, Evaluation, Job, Queue, Run, Team
 from searchjobs.queueing import end
 from searchjobs.states import State
 from tests.jobs.conftest import make_slot, tiny
@@ -138,6 +138,60 @@ def test_a_page_that_is_open_gets_the_epochs_that_it_misses_and_no_others(
     assert everything["over"] is True
     missed = client.get(address, {"after": "1"}).json()["points"]
     assert [point["epoch"] for point in missed] == [2]
+
+
+def test_a_training_says_by_name_on_which_registered_data_set_it_is(
+    client_for: Log, user: User, team: Team, trained: Evaluation, run: Run
+) -> None:
+    section = {"name": "uploaded", "upload": "5f0c3c1e-8a9f-4f4e-9b59-0f0b7d9f3c11"}
+    Evaluation.objects.update(spec={**trained.spec, "dataset": section})
+    run.experiment.spec["dataset"] = section
+    run.experiment.save()
+    pets = Dataset.objects.create(team=team, name="Pets", source=section, author=user)
+    link = f'<a href="{reverse("datasets:detail", args=[pets.uuid])}">Pets</a>'
+    client = client_for(user)
+    for address in (
+        reverse("evaluations:list"),
+        reverse("evaluations:detail", args=[trained.uuid]),
+    ):
+        assert link in client.get(address).content.decode()
+    form = client.get(reverse("evaluations:new", args=[run.uuid])).content.decode()
+    assert "those of the search (Pets)" in form
+
+
+def test_the_row_of_a_training_tells_of_the_seeds_that_are_done(
+    client_for: Log, user: User, trained: Evaluation
+) -> None:
+    (row,) = client_for(user).get(reverse("evaluations:list")).context["rows"]
+    assert [each.seed for each in row["members"]] == [1, 2]
+    # whichever of them it is: another may wait, or have failed
+    Evaluation.objects.filter(pk=trained.pk).update(seed=3)
+    (row,) = client_for(user).get(reverse("evaluations:list")).context["rows"]
+    assert row["first"].split == ""
+    assert row["split"] == "held-out images"
+
+
+def test_settings_have_the_labels_of_their_own_parts(
+    client_for: Log, user: User, trained: Evaluation
+) -> None:
+    spec = {**trained.spec, "dataset": {"name": "npz", "path": "/data/pets.npz"}}
+    Evaluation.objects.update(spec=spec)
+    page = client_for(user).get(reverse("evaluations:detail", args=[trained.uuid]))
+    assert "<dt>File</dt><dd>/data/pets.npz</dd>" in page.content.decode()
+
+
+def test_a_training_outlives_the_package_of_its_source(
+    client_for: Log, user: User, trained: Evaluation
+) -> None:
+    section = {"name": "their-camera", "shots": 3}
+    Evaluation.objects.update(spec={**trained.spec, "dataset": section})
+    for address in (
+        reverse("evaluations:list"),
+        reverse("evaluations:detail", args=[trained.uuid]),
+    ):
+        page = client_for(user).get(address)
+        assert page.status_code == 200
+        assert "their-camera (not installed here)" in page.content.decode()
 
 
 def test_for_another_team_there_is_no_such_training(

@@ -200,8 +200,15 @@ LINES = {
     "metrics": Line("get", DENIED, DENIED, DENIED, DENIED, DENIED, OK),
 }
 #: Tested with their own means: a stream does not end, and a sheet needs images
-#: (tests/site/explorer/test_sheet.py, tests/site/test_dataset_samples.py).
-ELSEWHERE = {"live:run", "runs:data-sheet", "datasets:sheet"}
+#: (tests/site/explorer/test_sheet.py, tests/site/test_dataset_samples.py,
+#: tests/site/test_subsets_pages.py).
+ELSEWHERE = {
+    "live:run",
+    "runs:data-sheet",
+    "datasets:sheet",
+    "subsets:gallery",
+    "subsets:sheet",
+}
 
 ROLES = ("anonymous", "viewer", "member", "author", "maintainer", "stranger", "admin")
 

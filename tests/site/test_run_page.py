@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from searchjobs.engine.spaces.nas_bench_201.encoding import from_index
 from searchjobs.engine.validation import load_yaml
-from searchjobs.models import Queue, Run, Team
+from searchjobs.models import Dataset, Queue, Run, Team
 from tests.site.factories import digits_spec, import_table, make_run
 
 ClientFor = Callable[[User], Client]
@@ -142,6 +142,48 @@ def test_without_a_table_the_page_says_how_to_import_one(
     for tab in ("detail", "architecture"):
         page = client.get(reverse(f"runs:{tab}", args=[run.uuid])).content.decode()
         assert "import_nasbench201" in page
+
+
+def test_every_epoch_says_with_how_many_decimals_its_strengths_are_written(
+    run: Run, user: User, client_for: ClientFor
+) -> None:
+    client = client_for(user)
+    record = run.epochs_recorded.get(epoch=7)
+    record.strengths = {"cell": [[0.2002, 0.2, 0.1998, 0.2, 0.2]] * 6}
+    record.save()
+    page = client.get(reverse("runs:detail", args=[run.uuid]))
+    history = {each["epoch"]: each["digits"] for each in embedded(page, "history")}
+    news = client.get(reverse("runs:epochs", args=[run.uuid])).json()["epochs"]
+    assert history == {each["epoch"]: each["point"]["digits"] for each in news}
+    assert history[7] == 4
+    trace = embedded(page, "figures")["alpha"]["data"][0]
+    assert trace["texttemplate"] == "%{z:.4f}"
+
+
+def test_a_run_says_by_name_on_which_registered_data_set_it_is(
+    run: Run, user: User, team: Team, client_for: ClientFor
+) -> None:
+    client, page = client_for(user), reverse("runs:detail", args=[run.uuid])
+    run.job.spec["dataset"] = {"name": "npz", "path": "/data/pets.npz"}
+    run.job.save()
+    assert " · npz file · " in client.get(page).content.decode()
+    source = {"name": "npz", "path": "/data/pets.npz", "normalise": "auto"}
+    pets = Dataset.objects.create(team=team, name="Pets", source=source, author=user)
+    address = reverse("datasets:detail", args=[pets.uuid])
+    assert f' · <a href="{address}">Pets</a> · ' in client.get(page).content.decode()
+
+
+@pytest.mark.parametrize("tab", ["detail", "data", "spec"])
+def test_a_run_outlives_the_packages_of_its_parts(
+    tab: str, run: Run, user: User, client_for: ClientFor
+) -> None:
+    for section in ("method", "selection", "dataset"):
+        run.job.spec[section] = {"name": f"their-{section}"}
+    run.job.save()
+    page = client_for(user).get(reverse(f"runs:{tab}", args=[run.uuid]))
+    assert page.status_code == 200
+    for section in ("method", "selection", "dataset"):
+        assert f"their-{section} (not installed here)" in page.content.decode()
 
 
 def test_the_fallback_gives_exactly_the_epochs_that_were_missed(

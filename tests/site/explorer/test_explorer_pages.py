@@ -22,7 +22,7 @@ from searchjobs.engine.spec import SearchSpec
 from searchjobs.models import DatasetStatistics, Job, Membership, Queue, Run, Team
 from tests.site.explorer.conftest import Searched
 from tests.site.explorer.made_up import digits, event, on_images, prune, store
-from tests.site.factories import digits_spec, make_run
+from tests.site.factories import add_epoch, digits_spec, make_run
 from tests.site.test_run_page import embedded
 
 pytestmark = pytest.mark.django_db
@@ -78,10 +78,10 @@ def test_the_tab_shows_every_event_and_what_each_pruned(
         assert sorted(shown(text(page))) == pruned(bdp, name, epoch)
         assert f"Events of {name}" in words(page)
         assert f"Pruned at epoch {epoch}" in words(page)
-        charts = embedded(page, "figures")
+        charts = embedded(page, "told-figures")
         assert charts["event-scores"]["data"]
         assert f"pruned at epoch {epoch}" in str(charts["event-classes"])
-        assert charts["remaining"]["data"]
+        assert embedded(page, "figures")["remaining"]["data"]
         assert len(charts["balance"]["data"][2]["x"]) == 2  # N of T, an event each
     row = DatasetStatistics.objects.get(run=run, epoch=4, set=name)
     assert f"{row.remaining}" in words(page)
@@ -342,11 +342,36 @@ def test_a_set_drawn_anew_shows_what_came_in(
     page = client.get(tab(plain, "?set=T&show=added"))
     assert shown(text(page)) == list(range(20, 30))
     assert "Came in before epoch 1" in words(page)
-    assert "before" in str(embedded(page, "figures")["event-classes"]["data"])
+    assert "before" in str(embedded(page, "told-figures")["event-classes"]["data"])
     left = words(client.get(reverse("runs:data-image", args=[plain.uuid, 3])))
     assert "left T before epoch 1" in left
     never = words(client.get(reverse("runs:data-image", args=[plain.uuid, 35])))
     assert "never in T" in never
+
+
+def test_what_was_chosen_before_the_first_epoch_is_news_of_a_run_that_is_open(
+    fresh: None, user: User, team: Team, cpu_queue: Queue, client_for: ClientFor
+) -> None:
+    spec = digits_spec(selection={"name": "random", "keep_train": 0.5})
+    run = on_images(make_run(user, team, cpu_queue, spec=spec), digits())
+    client = client_for(user)
+    news = reverse("runs:epochs", args=[run.uuid])
+    assert client.get(news).json()["state"]["chosen"] == 0
+    assert "event-scores" in embedded(client.get(tab(run)), "told-figures")
+
+    counts = {"class_counts_before": [4] * 10, "class_counts_after": [2] * 10}
+    removed = np.arange(40) % 2 == 0
+    told = event(0, "T", 40, 20, removed=20, criterion="random", **counts)
+    store(run, told, ids=np.arange(40), scores=np.arange(40) / 40, removed=removed)
+    assert client.get(news).json()["state"]["chosen"] == 1
+
+    # with the first epoch it comes as the events of any other do
+    add_epoch(run)
+    found = client.get(news).json()
+    assert found["state"]["chosen"] == 0
+    (message,) = found["epochs"]
+    assert message["point"]["events"]["T"]["epoch"] == 0
+    assert "left out" in str(message["charts"]["classes-T"])
 
 
 def test_addresses_that_make_no_sense_show_the_tab(run: Run, member: Client) -> None:

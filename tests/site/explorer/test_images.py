@@ -81,7 +81,7 @@ def test_who_comes_while_they_are_read_is_told_to_wait(
 
 def test_changed_images_are_refused_in_a_sentence(run: Run, tmp_path: Path) -> None:
     archive(tmp_path / "a.npz", seed=2)
-    with pytest.raises(UnavailableError, match="has changed since this run"):
+    with pytest.raises(UnavailableError, match="has changed since it was used"):
         pictures(run, wait=30)
     assert not list(folder().glob("*")) if folder().exists() else True
 
@@ -103,7 +103,7 @@ def test_a_run_that_has_not_started_says_so(
     fresh: None, user: User, team: Team, cpu_queue: Queue
 ) -> None:
     run = make_run(user, team, cpu_queue)
-    with pytest.raises(UnavailableError, match="has not told yet"):
+    with pytest.raises(UnavailableError, match="has not been told yet"):
         pictures(run)
 
 

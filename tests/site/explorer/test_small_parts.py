@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from nasweb.explorer.bounded import Bounded
 from nasweb.explorer.find import Found, meant
 from nasweb.explorer.gallery import PAGE, Asked, asked, short
+from nasweb.explorer.tables import headline
+from tests.site.explorer.made_up import event
 
 KEYS = ["set", "epoch", "show", "class", "q", "page"]
 CLASSES = ["airplane", "automobile", "cat", "aquarium_fish"]
@@ -119,3 +121,17 @@ def test_any_address_is_read(given_: dict[str, str]) -> None:
     found = asked(given_)
     assert found.set in {"T", "V"}
     assert found.page >= 1
+
+
+@pytest.mark.parametrize(
+    ("criterion", "score", "words"),
+    [
+        ("low", "gain on V", "10 of 40 pruned, lowest gain on V; 12 were asked for"),
+        ("random", "random draw", "10 of 40 pruned, by chance; 12 were asked for"),
+    ],
+)
+def test_an_event_is_told_in_one_line(criterion: str, score: str, words: str) -> None:
+    told = event(
+        5, "T", 40, 30, removed=10, requested=12, criterion=criterion, score=score
+    )
+    assert words in headline(told.model_dump())

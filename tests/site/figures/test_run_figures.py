@@ -210,6 +210,26 @@ def test_scores_show_the_cut_between_pruned_and_kept() -> None:
     assert "-0.50" in figure["note"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"criterion": "random"}, "by chance · no cut: the scores did not count"),
+        ({"added": 10}, "no cut: chosen in rounds, and the scores change from round"),
+        ({"limit": 1.4}, "no cut: a class that has lost as many as it may loses no"),
+        ({"limit": None}, "no cut: each class loses a share of its own"),
+    ],
+)
+def test_scores_without_a_cut_say_why_there_is_none(
+    changes: dict[str, Any], words: str
+) -> None:
+    figure = histogram("T", {**EVENT, "cut": None, **changes}, waiting=WAIT)
+    assert "shapes" not in figure["layout"]
+    assert words in figure["note"]
+    assert "no cut" not in histogram("T", EVENT, waiting=WAIT)["note"]
+    nothing = {**EVENT, "cut": None, "removed": 0}
+    assert "no cut" not in histogram("T", nothing, waiting=WAIT)["note"]
+
+
 def test_an_event_that_pruned_nothing_says_why() -> None:
     nothing = {**EVENT, "histogram_edges": [], "reason": "The window is incomplete."}
     assert histogram("T", nothing, waiting=WAIT)["empty"] == "The window is incomplete."
