@@ -32,10 +32,10 @@ from nasweb.runs.charts import charts, drawing, epoch_messages, method_charts
 from nasweb.runs.files import attachment, groups
 from nasweb.runs.opening import opening
 from nasweb.runs.setting import Setting, setting_of
-from nasweb.runs.spec_view import ordered, sections
+from nasweb.runs.spec_view import sections
 from nasweb.runs.status import status
 from nasweb.runs.words import compact, per_cent
-from searchjobs import benchmark, lifecycle
+from searchjobs import benchmark, lifecycle, stored_specs
 from searchjobs.artefacts import StorageAwayError
 from searchjobs.models import Job, Run
 from searchjobs.permissions import can_act, require_act
@@ -191,7 +191,7 @@ def file(request: HttpRequest, uuid: UUID, name: str) -> HttpResponseBase:
 def spec(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The complete spec, as a table and as YAML."""
     run = access.run_or_404(request, uuid)
-    complete = ordered(run.job.spec)
+    complete = stored_specs.filled(run.job.spec)
     if request.GET.get("format") == "yaml":
         text = yaml.safe_dump(complete, sort_keys=False)
         response = HttpResponse(text, content_type="application/yaml")
