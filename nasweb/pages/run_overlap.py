@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -29,8 +31,8 @@ from searchjobs.models import Run
 
 #: Runs that are offered for a comparison, the newest.
 MOST_OFFERED = 60
-#: Points of a curve over the epochs.
-MOST_POINTS = 200
+#: Points of a curve over the epochs; a file of either run is read for each.
+MOST_POINTS = 48
 #: Whose samples a gallery shows, and what it is called.
 WHOSE = {
     "both": "Kept by both",
@@ -41,10 +43,16 @@ WHOSE = {
 
 @dataclass(frozen=True)
 class Pair:
-    """One set of two runs: ``states`` are (epoch, ids) of either, the first one being
-    the set before any event."""
+    """One set of two runs.
+
+    Attributes:
+        epochs: at which the two are compared, in order; both are known there.
+        states: (epoch, ids) of either, the first one being the set before any event,
+            the last one what the run kept.
+    """
 
     name: str
+    epochs: list[int]
     states: tuple[list[tuple[int, Ids]], list[tuple[int, Ids]]]
 
     @property
@@ -56,20 +64,27 @@ class Pair:
         return self.states[0][-1][1], self.states[1][-1][1]
 
     def at(self, epoch: int) -> tuple[Ids, Ids]:
-        """Return the sets after an epoch."""
+        """Return the sets after one of the epochs."""
         first, second = (
             [ids for when, ids in states if when <= epoch][-1] for states in self.states
         )
         return first, second
 
-    def whose(self, which: str) -> Ids:
-        """Return the samples of a gallery, one of WHOSE."""
+    @cached_property
+    def whose(self) -> dict[str, Ids]:
+        """The samples of each gallery, by the names of WHOSE."""
         first, second = self.kept
-        if which == "both":
-            return np.intersect1d(first, second, assume_unique=True)
-        if which == "second":
-            first, second = second, first
-        return np.setdiff1d(first, second, assume_unique=True)
+        inside = np.zeros((2, 1 + max(map(_highest, self.kept))), dtype=bool)
+        inside[0, first] = inside[1, second] = True
+        return {
+            "both": np.flatnonzero(inside.all(axis=0)),
+            "first": np.flatnonzero(inside[0] & ~inside[1]),
+            "second": np.flatnonzero(inside[1] & ~inside[0]),
+        }
+
+
+def _highest(ids: Ids) -> int:
+    return int(ids.max(initial=-1))
 
 
 @require_safe
@@ -131,18 +146,32 @@ def _pairs(seen: Subject, theirs: Subject) -> list[Pair]:
     """Return the sets that both runs tell of.  Raises MissingArraysError."""
     found = []
     for name in SETS:
-        first, second = _states(seen, name), _states(theirs, name)
+        both = (seen.told[name], theirs.told[name])
+        when = {0} | {event["epoch"] for of in both for event in of.changes}
+        thinned = thin([{"epoch": epoch} for epoch in sorted(when)], MOST_POINTS)
+        epochs = [point["epoch"] for point in thinned]
+        first, second = (_states(of, name, epochs) for of in (seen, theirs))
         if first and second:
-            found.append(Pair(name, (first, second)))
+            found.append(Pair(name, epochs, (first, second)))
     return found
 
 
-def _states(seen: Subject, name: str) -> list[tuple[int, Ids]]:
-    started = seen.started(name)
-    if started is None:
-        return []
-    steps = seen.files.steps(seen.told[name])
-    return [(-1, started), *((step.epoch, step.ids[step.after]) for step in steps)]
+def _states(seen: Subject, name: str, epochs: list[int]) -> list[tuple[int, Ids]]:
+    """Return the set before any event, and after the last one up to each epoch: of a
+    run with many events few files are read."""
+    changes = seen.told[name].changes
+    if not changes:
+        started = seen.started(name)
+        return [] if started is None else [(-1, started)]
+    when = [event["epoch"] for event in changes]
+    places = {bisect_right(when, epoch) - 1 for epoch in epochs}
+    started, _ = seen.files.members(changes[0])
+    after = [
+        (when[at], seen.files.members(changes[at])[1])
+        for at in sorted(places)
+        if at >= 0
+    ]
+    return [(-1, started), *after]
 
 
 def _comparison(
@@ -189,19 +218,14 @@ def _labels(seen: Subject, pairs: list[Pair]) -> tuple[np.ndarray, int]:
     """Return the class of every image, and M; one class where nobody knows them."""
     if seen.pictures is not None:
         return seen.pictures.labels, max(len(seen.classes), 1)
-    most = max(
-        (int(ids.max(initial=-1)) for pair in pairs for ids in pair.started), default=-1
-    )
+    most = max((_highest(ids) for pair in pairs for ids in pair.started), default=-1)
     return np.zeros(most + 1, dtype=np.int64), 1
 
 
 def _curve(pair: Pair, labels: np.ndarray, classes: int) -> list[dict[str, Any]]:
     """Return the overlap of a set after each event of either run."""
-    epochs = sorted({max(epoch, 0) for states in pair.states for epoch, _ in states})
-    if len(epochs) > MOST_POINTS:
-        epochs = [point["epoch"] for point in thin([{"epoch": e} for e in epochs], 200)]
     found, started = [], began(pair.started, labels, classes)
-    for epoch in epochs:
+    for epoch in pair.epochs:
         total = compared(pair.at(epoch), started, labels, classes).total
         found.append(
             {
@@ -223,7 +247,7 @@ def _gallery(
     pair = next((each for each in pairs if each.name == asked.set), None)
     if pair is None:
         return {}
-    listed = galleries.narrowed(Listed(pair.whose(who)), asked, seen.pictures)
+    listed = galleries.narrowed(Listed(pair.whose[who]), asked, seen.pictures)
     page = galleries.gallery(seen, listed, asked.page)
 
     def link(who: str, **changes: Any) -> str:
@@ -240,7 +264,7 @@ def _gallery(
         "kinds": [
             {
                 "label": label,
-                "count": len(pair.whose(name)),
+                "count": len(pair.whose[name]),
                 "href": link(name),
                 "current": name == who,
             }

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from django.contrib.auth.models import User
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
+from nasweb.explorer import events
 from nasweb.explorer.overlap import Overlap, began
 from nasweb.explorer.overlap import overlap as overlap_of
+from nasweb.explorer.subject import subject
+from nasweb.pages import run_overlap
+from searchjobs.models import Queue, Team
+from tests.site.explorer.made_up import digits, on_images, prune
+from tests.site.factories import make_run
 
 LABELS = np.array([number % 3 for number in range(24)])
 masks = st.integers(0, 2**24 - 1)
@@ -90,3 +97,43 @@ def test_runs_that_began_with_different_samples_can_share_only_what_both_had() -
     assert found.expected == pytest.approx(8)
     assert found.deviation is None
     assert found.surprise is None
+
+
+@pytest.mark.django_db
+def test_of_many_events_few_files_are_read_and_what_they_tell_is_exact(
+    fresh: None,
+    user: User,
+    team: Team,
+    cpu_queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = digits()
+    seen = []
+    for seed, every in ((1, 3), (2, 4)):
+        run = make_run(user, team, cpu_queue, name=f"run {seed}", seed=seed)
+        on_images(run, images)
+        prune(run, "T", images.labels.numpy(), 12, every, seed)
+        seen.append(subject(run))
+    (whole,) = run_overlap._pairs(*seen)
+    assert len(whole.epochs) == 1 + 12 + 12 - 3  # 0; and 12, 24, 36 of both
+
+    read = []
+    open_artefact = events.open_artefact
+    monkeypatch.setattr(
+        events, "open_artefact", lambda row: (read.append(row), open_artefact(row))[1]
+    )
+    events.forget()
+    monkeypatch.setattr(run_overlap, "MOST_POINTS", 4)
+    (few,) = run_overlap._pairs(*seen)
+    assert (few.epochs[0], few.epochs[-1], len(few.epochs)) == (0, 48, 4)
+    assert len(read) <= 2 * (1 + 4)
+    for epoch in few.epochs:
+        for ours, all_of_them in zip(few.at(epoch), whole.at(epoch), strict=True):
+            np.testing.assert_array_equal(ours, all_of_them)
+    first, second = (set(ids.tolist()) for ids in whole.kept)
+    galleries = {name: set(ids.tolist()) for name, ids in few.whose.items()}
+    assert galleries == {
+        "both": first & second,
+        "first": first - second,
+        "second": second - first,
+    }
