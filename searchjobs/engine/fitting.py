@@ -102,8 +102,8 @@ def fit(work: Fit, state: dict[str, Any] | None = None) -> Fitting:
                 yield _progress(work, epoch, step, len(parts), now - begun)
         if not math.isfinite(total.item()):
             raise SearchError(
-                f"The training loss of the network that scores the samples is no "
-                f"longer a finite number in epoch {epoch}. Lower its learning rate.",
+                f"The training loss is no longer a finite number in epoch {epoch} "
+                f"({work.phase}). Lower the learning rate of this training.",
                 "diverged",
             )
         yield Snapshot(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from searchjobs.engine import fitting
 from searchjobs.engine.contracts import selections, spaces
+from searchjobs.engine.events import Progress
 from searchjobs.engine.fitting import drawn
 from searchjobs.engine.plan import plan
 from searchjobs.engine.problems import SearchError
@@ -132,12 +136,29 @@ def test_a_search_pays_for_the_scoring_by_the_ratio_of_multiply_adds(method, giv
     assert 0 < ratio < 1
 
 
+def test_epochs_shorter_than_the_time_between_two_words_are_told_all_the_same(
+    monkeypatch,
+):
+    """Every look at the clock is a quarter of a second later, so an epoch of two steps
+    takes three quarters."""
+    ticks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks) / 4)
+    monkeypatch.setattr(fitting, "time", clock)
+    options = NetworkOptions(epochs=8, batch_size=20, channels=2)
+    told = train(ScoringNetwork(pool_of(digits(4)), options))
+    words = [item for item in told if isinstance(item, Progress)]
+    assert 4 <= len(words) <= 6
+    assert {(word.epochs, word.steps) for word in words} == {(8, 2)}
+    assert all(word.samples_per_second > 0 for word in words)
+
+
 def test_a_loss_that_is_no_number_ends_it_with_a_sentence():
     pool = pool_of(digits(4))
     network = ScoringNetwork(pool, NetworkOptions(epochs=5, channels=2))
     with torch.no_grad():
         next(network.network.parameters()).fill_(torch.inf)
-    with pytest.raises(SearchError, match="no longer a finite number in epoch 1"):
+    words = r"no longer a finite number in epoch 1 \(scoring\)"
+    with pytest.raises(SearchError, match=words):
         train(network)
 
 

@@ -74,6 +74,11 @@ class AutoencoderLoss(Reduction):
         side = pool.data.pixels.shape[-1]
         stream = pool.streams[f"{pool.purpose}/autoencoder/weights"]
         network = drawn(lambda: Autoencoder(side), stream).to(pool.device)
+        # the layout in which convolutions of few channels are quickest on a CPU
+        network = network.to(memory_format=torch.channels_last)
+        optimiser = torch.optim.Adam(
+            network.parameters(), options.learning_rate, fused=True
+        )
 
         def loss(_: int, __: Tensor, ids: Tensor) -> Tensor:
             images = unit_images(pool, ids)
@@ -81,7 +86,7 @@ class AutoencoderLoss(Reduction):
 
         work = Fit(
             network=network,
-            optimiser=torch.optim.Adam(network.parameters(), options.learning_rate),
+            optimiser=optimiser,
             pool=pool,
             purpose=f"{pool.purpose}/autoencoder/order",
             epochs=options.epochs,
@@ -152,8 +157,10 @@ class Autoencoder(nn.Module):
 
 
 def unit_images(pool: Pool, ids: Tensor) -> Tensor:
-    """Return un-augmented images in [0, 1], float32 (B, 3, S, S), on the device."""
-    return pool.data.pixels[ids].float().div_(255)
+    """Return un-augmented images in [0, 1], float32 (B, 3, S, S), on the device, in
+    channels-last layout."""
+    pixels = pool.data.pixels[ids].contiguous(memory_format=torch.channels_last)
+    return pixels.float().div_(255)
 
 
 def pixel_losses(kind: Loss, found: Tensor, images: Tensor) -> Tensor:

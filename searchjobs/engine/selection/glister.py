@@ -187,7 +187,10 @@ class Glister(Selection):
             )
         mask, scores = torch.empty_like(taken), torch.empty_like(gains)
         mask[order], scores[order] = taken, gains
-        return _Chosen(mask.cpu(), scores.double().cpu())
+        # the sums of several devices may differ in their last digits, sets may not
+        found = torch.stack((mask.double(), scores.double())).cpu()
+        search.parallel.hand_out(found)
+        return _Chosen(found[0].bool(), found[1])
 
     def _shuffled(self, count: int) -> Tensor:
         """Return an order, on the device: batch norm is to see all classes at once."""

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 
 import hypothesis.strategies as st
+import pytest
 import torch
 from hypothesis import given
 
+from searchjobs.engine.contracts import Scores
 from searchjobs.engine.data.split import share_of, shares_of
+from searchjobs.engine.problems import SearchError
 from searchjobs.engine.selection.class_limit import balance, limits, strictness
-from searchjobs.engine.selection.reducing import choose_kept
+from searchjobs.engine.selection.random_samples import RandomOptions, RandomSamples
+from searchjobs.engine.selection.reducing import choose_kept, choose_set
+
+from .pools import digits, pool_of
 
 SCORES = torch.tensor([0.1, 0.9, 0.4, 0.4, 0.8, 0.2], dtype=torch.float64)
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1])
@@ -140,3 +146,12 @@ def test_for_at_most_half_the_easy_and_the_hard_samples_are_disjoint(
     easy = choose_kept(values, classes, share, "highest", "none")
     hard = choose_kept(values, classes, share, "lowest", "none")
     assert not (easy & hard).any()
+
+
+def test_a_set_of_which_less_than_two_would_stay_is_refused() -> None:
+    """As when most files cannot be read, which the plan did not know."""
+    pool = pool_of(digits(1), ids=torch.arange(3))
+    options = RandomOptions(keep_train=0.5)
+    scores = Scores(torch.rand(3, dtype=torch.float64))
+    with pytest.raises(SearchError, match=r"Of the 3 samples of T only 1 would stay"):
+        choose_set(RandomSamples, options, pool, scores)
