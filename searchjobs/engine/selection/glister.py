@@ -167,19 +167,19 @@ class Glister(Selection):
     def _by_gain(self, epoch: int) -> Generator[Progress, None, _Chosen]:
         search, options = self.search, self.options
         labels = search.data.labels
-        pool, size = self._pool, EVALUATION_BATCH
-        if options.mode == "batch":
-            size = _batch(options, search.spec, len(pool))
+        pool, size = self._pool, _batch(options, search.spec, len(self._pool))
         order = self._shuffled(len(pool))
-        valid = self.sets["V"][self._shuffled(len(self.sets["V"]))]
-        of_train = yield from supernet_logits(
-            search, epoch, pool[order].split(size), "selection/paths"
+        whole = options.mode == "batch"
+        parts = (
+            pool[order].split(size) if whole else batches(pool[order], EVALUATION_BATCH)
         )
+        valid = self.sets["V"][self._shuffled(len(self.sets["V"]))]
+        of_train = yield from supernet_logits(search, epoch, parts, "selection/paths")
         of_valid = yield from supernet_logits(
             search, epoch, batches(valid, EVALUATION_BATCH), "selection/paths"
         )
         gradients = error_gradients(of_train, labels[pool[order]])
-        if options.mode == "batch":
+        if whole:
             taken, gains = self._of_batches(gradients, of_valid, labels[valid], size)
         else:
             taken, gains = self._of_samples(

@@ -16,6 +16,7 @@ from searchjobs.engine.contracts import selections
 from searchjobs.engine.events import SamplesPruned
 from searchjobs.engine.plan import data_problems, plan
 from searchjobs.engine.search import search
+from searchjobs.engine.selection import glister
 from searchjobs.engine.selection._refreshed import (
     error_gradients,
     greedy,
@@ -116,6 +117,25 @@ def test_exactly_as_many_are_chosen_as_are_wanted(
     assert int(taken.sum()) == wanted
     assert not (taken & excluded).any()
     assert gains.isfinite().all()
+
+
+@pytest.mark.parametrize("mode", ["sample", "class"])
+def test_no_sample_has_a_batch_of_its_own(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred samples in T and in V, in batches of 33: the last one joins them."""
+    asked = []
+
+    def noted(search: Any, epoch: int, parts: Any, purpose: str) -> Any:
+        asked.append([len(part) for part in parts])
+        return supernet_logits(search, epoch, parts, purpose)
+
+    monkeypatch.setattr(glister, "EVALUATION_BATCH", 33)
+    monkeypatch.setattr(glister, "supernet_logits", noted)
+    run = compose(spec_of(mode=mode))
+    list(run.selection.prepare())
+    list(run.selection.end_epoch(2))
+    assert asked == [[33, 33, 34]] * 2
 
 
 @pytest.mark.parametrize("mode", ["sample", "class", "batch"])
