@@ -15,10 +15,11 @@ import pytest
 from django.contrib.auth.models import User
 
 from searchjobs import bell, lifecycle
-from searchjobs.models import Attempt, Job
+from searchjobs.models import Attempt, Job, Slot
 from searchjobs.queueing import release_expired
 from searchjobs.states import State
-from tests.jobs.conftest import Launch, epochs_of, told
+from searchjobs.supervisor import supervise
+from tests.jobs.conftest import Launch, epochs_of, take, told
 from tests.servers import running_worker, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,12 +66,14 @@ def has_ended(job: Job) -> bool:
 
 
 def test_a_run_goes_on_where_a_lost_machine_has_published_its_last_checkpoint(
-    launched: Launch, tmp_path: Path
+    launched: Launch, slot: Slot, tmp_path: Path
 ) -> None:
     (plain,) = launched(seeds=(5,), epochs=EPOCHS)
     first, second = tmp_path / "first", tmp_path / "second"
-    with running_worker("second", **on(second)):
-        wait_until(lambda: has_ended(plain), seconds=90, what="the undisturbed run")
+    undisturbed = take(slot)
+    assert undisturbed is not None
+    supervise(undisturbed)
+    plain.refresh_from_db()
     with running_worker("first", **on(first)) as process:
         (moved,) = launched(seeds=(5,), epochs=EPOCHS)
         wait_until(lambda: published(moved), seconds=60, what="a checkpoint")
