@@ -220,6 +220,11 @@ def _key(run: Run) -> tuple[Any, ...] | None:
 _ended: Bounded[_Told] = Bounded(MOST_EPOCHS, lambda told: len(told.records) + 1)
 
 
+def forget() -> None:
+    """Forget what this process keeps of runs that have ended."""
+    _ended.clear()
+
+
 def _told(runs: Sequence[Run], *, epochs: bool) -> dict[int, _Told]:
     """Read what the rows of each run tell; two queries."""
     found = {run.pk: _Told() for run in runs}

@@ -29,6 +29,7 @@ django.setup()
 
 import numpy as np
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -40,7 +41,7 @@ from nasweb.explorer import subject as explorer_subject
 from nasweb.explorer.images import pictures
 from nasweb.settings.parsers import artefact_storage
 from searchjobs.engine.data.source import Images, sources
-from searchjobs.models import Run
+from searchjobs.models import Queue, Run
 from tests import servers
 from tests.factories import make_queue, make_team, make_user
 from tests.site.explorer.made_up import on_images, prune
@@ -61,12 +62,12 @@ def images_of(folder: Path, count: int, side: int) -> tuple[dict[str, Any], Imag
     return section, source.load(source.Options.model_validate(section))
 
 
-def make(folder: Path, options: argparse.Namespace) -> tuple[Client, list[Run]]:
-    """Make two runs with 100 epochs and their events; return somebody's client."""
+def make(
+    folder: Path, options: argparse.Namespace, user: User, queue: Queue
+) -> tuple[Client, list[Run]]:
+    """Make two runs with 100 epochs and their events; return the user's client."""
     section, images = images_of(folder, 2 * options.samples, options.side)
-    team = make_team()
-    user = make_user("mia", team)
-    queue = make_queue()
+    team = user.memberships.get().team
     every = 100 // options.events
     selection = {"name": "bdp", "window": max(every, 2)}
     spec = digits_spec(epochs=100, dataset=section, selection=selection)
@@ -123,7 +124,8 @@ def main() -> None:
             "artefacts": artefact_storage("", folder / "artefacts"),
         }
         with override_settings(NASWEB_HOME=folder, STORAGES=storages):
-            client, (run, other) = make(folder, options)
+            user = make_user("mia", make_team())
+            client, (run, other) = make(folder, options, user, make_queue())
             begun = time.perf_counter()
             pictures(run, wait=600)
             seconds = time.perf_counter() - begun
@@ -133,12 +135,12 @@ def main() -> None:
                 f"{seconds:.1f} s"
             )
             client.get("/")  # templates, first connection
-            of_run = {"args": [run.uuid]}
-            data = reverse("runs:data", **of_run)
-            sheet = reverse("runs:data-sheet", **of_run)
+            of_run = [run.uuid]
+            data = reverse("runs:data", args=of_run)
+            sheet = reverse("runs:data-sheet", args=of_run)
             ids = ",".join(str(17 * number) for number in range(96))
             image = reverse("runs:data-image", args=[run.uuid, 4])
-            overlap = reverse("runs:data-overlap", **of_run)
+            overlap = reverse("runs:data-overlap", args=of_run)
             for what, address in (
                 ("tab, the last event", data),
                 ("tab, the first event", f"{data}?epoch={100 // options.events}"),

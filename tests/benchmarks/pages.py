@@ -1,11 +1,14 @@
-"""Time the pages that show many runs: the server's part, real PostgreSQL.
+"""Time the pages that show many runs or many samples: the server's part, real
+PostgreSQL.
 
-    python tests/benchmarks/pages.py [--runs N] [--epochs N] [--repeats N]
+    python tests/benchmarks/pages.py [--runs N] [--epochs N] [--samples N] [--repeats N]
 
 An experiment of N runs with N epochs each, its random control and the same search on
 all samples, all ended and with a benchmark table: three times as many runs as are
-asked for.  Printed are the milliseconds of a request by Django's test client (view,
-queries and template; no network and no browser), and the number of queries.
+asked for.  And two runs with N samples a set and twenty events of each set.  Printed
+are the milliseconds of a request by Django's test client (view, queries and template;
+no network and no browser), and the number of queries.  ``cold``: the process has
+forgotten what it keeps of runs that have ended, and of files.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import os
 import random
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +30,7 @@ import django
 
 django.setup()
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
@@ -34,6 +39,9 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
+from nasweb import members
+from nasweb.explorer.images import pictures
+from nasweb.settings.parsers import artefact_storage
 from searchjobs import benchmark
 from searchjobs.models import (
     DatasetStatistics,
@@ -44,6 +52,7 @@ from searchjobs.models import (
     Run,
 )
 from tests import servers
+from tests.benchmarks import explorer
 from tests.factories import make_queue, make_team, make_user
 from tests.site.factories import OPERATIONS, digits_spec, import_table, make_run
 
@@ -132,11 +141,21 @@ def values_of(row: EpochRecord | DatasetStatistics) -> dict[str, object]:
     return {field.attname: getattr(row, field.attname) for field in fields}
 
 
-def time_page(client: Client, name: str, address: str, repeats: int) -> float:
+def forget() -> None:
+    """Be as a process that has just started, but for the images."""
+    members.forget()
+    explorer.forget()
+
+
+def time_page(
+    client: Client, name: str, address: str, repeats: int, *, cold: bool = False
+) -> float:
     """Print one line; return the median milliseconds."""
     client.get(address)
     taken, busy = [], []
     for _ in range(repeats):
+        if cold:
+            forget()
         begun, worked = time.perf_counter(), time.process_time()
         answer = client.get(address)
         taken.append(1000 * (time.perf_counter() - begun))
@@ -147,38 +166,69 @@ def time_page(client: Client, name: str, address: str, repeats: int) -> float:
     median = statistics.median(taken)
     size = len(answer.content) / 1000
     print(
-        f"{name:<26} {median:6.0f} ms (best {min(taken):.0f}, worst {max(taken):.0f}), "
+        f"{name:<30} {median:6.0f} ms (best {min(taken):.0f}, worst {max(taken):.0f}), "
         f"{statistics.median(busy):5.0f} ms of the processor, "
         f"{len(queries):4d} queries {size:7.0f} kB"
     )
     return median
 
 
+def time_runs(asked: argparse.Namespace, client: Client, claim: Experiment) -> float:
+    """Print a line for each page of many runs; return that of the experiment."""
+    runs = ",".join(str(run.uuid) for run in Run.objects.order_by("pk"))
+    two = Run.objects.filter(seed=1).order_by("pk")
+    pair = f"{reverse('analyses:pair')}?a={two[0].uuid}&b={two[2].uuid}"
+    compare = f"{reverse('compare:index')}?runs={runs}"
+    print(f"{asked.runs} runs of {asked.epochs} epochs, and as many of each control")
+    experiment = reverse("experiments:detail", args=[claim.uuid])
+    taken = time_page(client, "experiment", experiment, asked.repeats)
+    for name, address in {
+        "compare, three groups": compare,
+        "compare, each run alone": f"{compare}&group=none",
+        "analyses, all runs": f"{reverse('analyses:index')}?runs={runs}",
+        "two searches, all seeds": pair,
+    }.items():
+        few = max(3, asked.repeats // 3)
+        time_page(client, f"{name}, cold", address, few, cold=True)
+        time_page(client, name, address, few)
+    return taken
+
+
+def time_samples(asked: argparse.Namespace, user: User, queue: Queue) -> None:
+    """Print a line for the explorer of a run, and one for two of them."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        kept = artefact_storage("", folder / "artefacts")
+        storages = {**settings.STORAGES, "artefacts": kept}
+        with override_settings(NASWEB_HOME=folder, STORAGES=storages):
+            options = argparse.Namespace(samples=asked.samples, events=20, side=8)
+            client, (run, other) = explorer.make(folder, options, user, queue)
+            pictures(run, wait=600)
+            print(f"{asked.samples:,} samples a set, {options.events} events a set")
+            overlap = reverse("runs:data-overlap", args=[run.uuid])
+            for name, address in {
+                "explorer": reverse("runs:data", args=[run.uuid]),
+                "samples of two runs": f"{overlap}?with={other.uuid}",
+            }.items():
+                time_page(client, f"{name}, cold", address, asked.repeats, cold=True)
+                time_page(client, name, address, asked.repeats)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--samples", type=int, default=50_000)
     parser.add_argument("--repeats", type=int, default=15)
     asked = parser.parse_args()
     with servers.databases(), override_settings(CACHES=CACHE):
         call_command("migrate", verbosity=0)
         claim, *_ = fill(asked.runs, asked.epochs)
+        user = User.objects.get(username="mia")
         client = Client()
-        client.force_login(User.objects.get(username="mia"))
-        runs = ",".join(str(run.uuid) for run in Run.objects.order_by("pk"))
-        experiment = reverse("experiments:detail", args=[claim.uuid])
-        two = Run.objects.filter(seed=1).order_by("pk")
-        pair = f"{reverse('analyses:pair')}?a={two[0].uuid}&b={two[2].uuid}"
-        print(
-            f"{asked.runs} runs of {asked.epochs} epochs, and as many of each control"
-        )
-        taken = time_page(client, "experiment", experiment, asked.repeats)
-        for name, address in {
-            "compare, all three": f"{reverse('compare:index')}?runs={runs}",
-            "analyses, all three": f"{reverse('analyses:index')}?runs={runs}",
-            "two searches, all seeds": pair,
-        }.items():
-            time_page(client, name, address, max(3, asked.repeats // 3))
+        client.force_login(user)
+        taken = time_runs(asked, client, claim)
+        time_samples(asked, user, Queue.objects.get())
     return 0 if taken < MOST_MILLISECONDS else 1
 
 

@@ -206,9 +206,9 @@ def test_queries_do_not_grow_with_the_runs(
         for seed in range(3, 8)
     ]
     client = client_for(user)
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(10):
         client.get(INDEX, asked([*runs, *more]))
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(16):
         client.get(reverse("compare:index"), asked([*runs, *more]))
-    with django_assert_max_num_queries(32):
+    with django_assert_max_num_queries(22):
         client.get(PAIR, {"a": runs[0].uuid, "b": runs[2].uuid})

@@ -234,7 +234,7 @@ def test_claims_are_read_in_a_fixed_number_of_queries(
     many = [make({**BDP, "prune_train": 0.1 * share}, [1, 2]) for share in (1, 2, 3)]
     make(FULL, [1, 2])
     experiments = list(Experiment.objects.filter(pk__in=[each.pk for each in many]))
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(5):
         assert len(claims(experiments)) == 3
 
 
@@ -251,7 +251,7 @@ def test_an_experiment_page_asks_as_much_for_many_runs_as_for_few(
             page = client.get(reverse("experiments:detail", args=[claim.uuid]))
         assert page.status_code == 200
         asked.append(len(queries))
-    assert asked[0] == asked[1] <= 24
+    assert asked[0] == asked[1] <= 16
 
 
 def _card(page: str) -> str:

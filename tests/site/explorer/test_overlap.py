@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.base import File
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
@@ -14,7 +15,7 @@ from nasweb.explorer.overlap import Overlap, began
 from nasweb.explorer.overlap import overlap as overlap_of
 from nasweb.explorer.subject import subject
 from nasweb.pages import run_overlap
-from searchjobs.models import Queue, Team
+from searchjobs.models import Artefact, Queue, Team
 from tests.site.explorer.made_up import digits, on_images, prune
 from tests.site.factories import make_run
 
@@ -119,9 +120,12 @@ def test_of_many_events_few_files_are_read_and_what_they_tell_is_exact(
 
     read = []
     open_artefact = events.open_artefact
-    monkeypatch.setattr(
-        events, "open_artefact", lambda row: (read.append(row), open_artefact(row))[1]
-    )
+
+    def counted(row: Artefact) -> File:
+        read.append(row)
+        return open_artefact(row)
+
+    monkeypatch.setattr(events, "open_artefact", counted)
     events.forget()
     monkeypatch.setattr(run_overlap, "MOST_POINTS", 4)
     (few,) = run_overlap._pairs(*seen)
