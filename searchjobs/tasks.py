@@ -33,9 +33,10 @@ from .fencing import limit_idle_transactions
 
 logger = logging.getLogger(__name__)
 
-# One byte that the worker's pool processes share with it (they are forked from it):
-# set by a signal handler, so it may need no lock.
-_stopping = mmap.mmap(-1, 1)
+# Bytes that the worker's pool processes share with it (they are forked from it): the
+# first is set by a signal handler, so it may need no lock.
+_shared = mmap.mmap(-1, 2)
+STOPPING, REGISTERED = range(2)
 _parent = 0
 _name = ""
 _at_work = threading.Lock()  # of a pool process: held while its slot has work
@@ -43,14 +44,21 @@ _at_work = threading.Lock()  # of a pool process: held while its slot has work
 
 @shared_task(name=bell.WAKE, bind=True, ignore_result=True)
 def wake(self: Task) -> None:
-    """Claim and run jobs until none is left; a message too many finds none."""
+    """Claim and run jobs until none is left; a message too many finds none.
+
+    Nothing is claimed before this worker is registered: until then the rows of its
+    slots tell of its last start, and so perhaps of other GPUs and threads.  Who waits
+    is woken again once it is.
+    """
+    if not _shared[REGISTERED]:
+        return
     with _at_work:
         workers.work(self.request.hostname, _number(), is_stopping)
 
 
 def is_stopping() -> bool:
     """Say whether this worker is to end: it was told to, or its parent is gone."""
-    return _stopping[0] == 1 or (_parent != 0 and os.getppid() != _parent)
+    return _shared[STOPPING] == 1 or (_parent != 0 and os.getppid() != _parent)
 
 
 @worker_init.connect
@@ -92,7 +100,7 @@ def _number() -> int:
 
 @worker_shutting_down.connect
 def _tell_slots(**_: Any) -> None:
-    _stopping[0] = 1
+    _shared[STOPPING] = 1
 
 
 @worker_ready.connect
@@ -107,16 +115,15 @@ def _begin(sender: Any, **_: Any) -> None:
     name = sender.hostname
     # Once: the numbers of slots must not change while their jobs run.
     offered = workers.slots_offered()[: sender.pool.num_processes]
-    registered = threading.Event()
 
     def beat() -> None:
-        if not (registered.is_set() and workers.seen(name)):
+        if not (_shared[REGISTERED] and workers.seen(name)):
             workers.register(name, offered)
-            registered.set()
+            _shared[REGISTERED] = 1
             queueing.wake_waiting()
 
     def sample() -> None:
-        if registered.is_set():
+        if _shared[REGISTERED]:
             workers.record_load(name, len(offered))
 
     tidy = retention.Tidying().go_on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from searchjobs import workers
+from searchjobs import tasks, workers
 from searchjobs.models import Job, Queue, Slot, SlotSample, Worker
 from searchjobs.states import State
 from tests.jobs.conftest import Launch, make_slot, take
@@ -65,6 +66,18 @@ def test_what_a_worker_offers_no_more_goes_or_drains_until_its_job_has_gone(
     Slot.objects.filter(pk=busy.pk).update(job=None)
     workers.record_load("w@here", 1)
     assert [slot.number for slot in worker.slots.all()] == [0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slot_claims_nothing_before_its_worker_has_said_what_it_is_now(
+    launched: Launch,
+) -> None:
+    """Its row is that of the worker's last start: other threads, another GPU."""
+    (job,) = launched(seeds=(1,))
+    workers.register(socket.gethostname(), [{**CPU, "threads": 7}])
+    assert tasks.wake.apply().successful()
+    job.refresh_from_db()
+    assert (job.state, job.attempts.count()) == (State.QUEUED, 0)
 
 
 @pytest.mark.django_db(transaction=True)
