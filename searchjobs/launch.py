@@ -19,8 +19,8 @@ from .engine.spec import SearchSpec
 from .engine.validation import validate
 from .job_control import end_of_line
 from .models import Experiment, Job, Queue, Run, Subset, Team
-from .permissions import User, can_hurry, can_view, require_act, require_launch
-from .placing import queue_of
+from .permissions import User, can_view, require_act, require_launch
+from .placing import queue_of, require_priority
 from .states import State
 from .subset_files import subset_of
 
@@ -74,7 +74,7 @@ def launch(
     data = spec.model_dump(mode="json") if isinstance(spec, SearchSpec) else dict(spec)
     belongings.require_own(actor, team, data)
     checked = _check(name, data, seeds, tags)
-    _check_priority(actor, team, priority)
+    require_priority(actor, team, priority)
     chosen = queue_of(checked.compute.device, queue)
     planned = plan(checked)
     content = checked.model_dump(mode="json")
@@ -210,12 +210,3 @@ def _label_problems(name: str, tags: Sequence[str]) -> list[Problem]:
     if any(not tag.strip() or len(tag.strip()) > 40 for tag in tags):
         problems.append(Problem("tags", "A tag has between 1 and 40 characters."))
     return problems
-
-
-def _check_priority(actor: User, team: Team, priority: int) -> None:
-    if priority > Job.Priority.NORMAL and not can_hurry(actor, team):
-        sentence = (
-            "Only maintainers of the team launch at high priority: choose normal, or "
-            "ask one of them."
-        )
-        raise SpecError([Problem("priority", sentence)])

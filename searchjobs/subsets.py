@@ -13,7 +13,7 @@ from .engine.problems import Problem, SpecError
 from .job_control import end_of_line
 from .models import Job, Queue, Subset, Team
 from .permissions import User, require_launch
-from .placing import queue_of
+from .placing import queue_of, require_priority
 from .states import State
 
 
@@ -24,6 +24,7 @@ def launch_subset(
     spec: Mapping[str, Any],
     *,
     queue: Queue | None = None,
+    priority: int = Job.Priority.NORMAL,
 ) -> Subset:
     """Store a subset with a queued job that chooses its samples, and wake slots.
 
@@ -33,6 +34,7 @@ def launch_subset(
         name: what people call it.
         spec: settings of a SubsetSpec; the rest is filled with defaults.
         queue: None: the queue that fits the spec's device.
+        priority: of the job in its queue; more than normal is for maintainers.
 
     Raises:
         PermissionDenied: the actor may not launch for this team.
@@ -49,6 +51,7 @@ def launch_subset(
         raise SpecError([*problems, *error.problems]) from None
     if problems:
         raise SpecError(problems)
+    require_priority(actor, team, priority)
     content = checked.model_dump(mode="json")
     author = int(actor.pk)  # type: ignore[arg-type]
     chosen = queue_of(checked.compute.device, queue)
@@ -62,6 +65,7 @@ def launch_subset(
             spec=content,
             state=State.QUEUED,
             queue=chosen,
+            priority=priority,
             position=end_of_line(),
             queued=Now(),
         )

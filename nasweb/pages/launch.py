@@ -14,10 +14,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from nasweb import access, estimates, spec_fields, spec_form
+from nasweb.datasets.named import name_of
 from nasweb.plan_chart import chart
 from nasweb.spec_fields import Field, Option
 from nasweb.spec_form import Values
-from searchjobs import belongings, reproduce
+from searchjobs import belongings, placing, reproduce
 from searchjobs import launch as launching
 from searchjobs.benchmark import DATASETS
 from searchjobs.datasets import searched_source
@@ -232,21 +233,12 @@ def _judge(
 def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
     assert draft.spec is not None
     about = draft.about
-    queue = None
-    if about["queue"]:
-        queue = Queue.objects.filter(name=about["queue"]).first()
-        if queue is None:
-            raise SpecError([Problem("queue", "This queue is gone; choose another.")])
+    queue, priority = placing.asked(about["queue"], about["priority"])
     name, scale = reproduce.recipe_of(draft.spec)
-    try:
-        priority = Job.Priority(int(about["priority"]))
-    except ValueError:
-        sentence = "Priority must be low, normal or high; choose one."
-        raise SpecError([Problem("priority", sentence)]) from None
     return launching.launch(
         request.user,
         team,
-        about["name"].strip() or _suggested_name(draft.values),
+        about["name"].strip() or _suggested_name(team, draft),
         draft.spec,
         draft.seeds,
         queue=queue,
@@ -293,7 +285,7 @@ def _form_context(request: HttpRequest, team: Team, draft: Draft) -> dict[str, A
         "about": _about_fields(draft, own, _priorities(request, team)),
         "wrong": len(draft.problems),
         "unfolded": draft.unfolded or form.advanced_wrong,
-        "suggested_name": _suggested_name(draft.values),
+        "suggested_name": _suggested_name(team, draft),
     }
 
 
@@ -389,8 +381,9 @@ def _frozen(steps: Sequence[int]) -> list[str]:
     return found
 
 
-def _suggested_name(values: Values) -> str:
+def _suggested_name(team: Team, draft: Draft) -> str:
     """Return a name in the papers' manner: ``DARTS + BDP · CIFAR-10``."""
+    values = draft.values
     method, selection, dataset = (
         spec_fields.chosen_part(section, values)
         for section in ("method", "selection", "dataset")
@@ -401,7 +394,10 @@ def _suggested_name(values: Values) -> str:
         searched = DATASETS.get(values.get("method.dataset", ""), "")
         return " · ".join(filter(None, [_short(method.label), searched]))
     by = [method.label] if selection.name == "full" else [method.label, selection.label]
-    return f"{' + '.join(_short(label) for label in by)} · {dataset.label}"
+    searched = dataset.label
+    if draft.spec is not None:
+        searched = name_of(team, draft.spec.dataset.model_dump(mode="json")).label
+    return f"{' + '.join(_short(label) for label in by)} · {searched}"
 
 
 def _short(label: str) -> str:

@@ -25,16 +25,17 @@ from nasweb.pages import sheets
 from nasweb.pages.galleries import Addresses, Kind, context
 from nasweb.parts import label_of, settings_of
 from nasweb.work import work
-from searchjobs import subsets
+from searchjobs import placing, subsets
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import PARTS
 from searchjobs.engine.validation import validate
-from searchjobs.models import Experiment, Job, Subset
+from searchjobs.models import Experiment, Job, Subset, Team
 from searchjobs.permissions import can_act, can_launch, visible
 
 app_name = "subsets"
 
+NORMAL = str(int(Job.Priority.NORMAL))
 #: Subsets that the list shows.
 MOST = 200
 #: What the gallery of one may show: what was left out, and what stays.
@@ -112,18 +113,26 @@ def new(request: HttpRequest) -> HttpResponse:
     team = access.launching_team(request, "make subsets")
     values = spec_form.from_browser(request.POST)
     try:
-        name, spec = _asked(values, request.POST)
-        subset = subsets.launch_subset(request.user, team, name, spec)
+        name, spec = _asked(team, values, request.POST)
+        queue, priority = placing.asked(
+            request.POST.get("queue", ""), request.POST.get("priority", NORMAL)
+        )
+        subset = subsets.launch_subset(
+            request.user, team, name, spec, queue=queue, priority=priority
+        )
     except SpecError as error:
         return refused(request, team, error.problems)
     messages.success(request, "The samples are being chosen.")
     return redirect("subsets:detail", subset.uuid)
 
 
-def _asked(values: spec_form.Values, post: Any) -> tuple[str, dict[str, Any]]:
+def _asked(
+    team: Team, values: spec_form.Values, post: Any
+) -> tuple[str, dict[str, Any]]:
     """Return name and spec of what a browser sent.  Raises SpecError."""
     try:
-        return _name(values), _spec(values, post)
+        spec = _spec(values, post)
+        return _name(values, name_of(team, spec["dataset"]).label), spec
     except (KeyError, ValidationError):
         # of a part or a setting that the form does not offer: in sentences
         validate(spec_form.to_data(values), check_data=False)
@@ -143,13 +152,12 @@ def _spec(values: spec_form.Values, post: Any) -> dict[str, Any]:
     }
 
 
-def _name(values: spec_form.Values) -> str:
+def _name(values: spec_form.Values, dataset: str) -> str:
     selection = PARTS["selection"].get(values["selection.name"])
-    dataset = PARTS["dataset"].get(values["dataset.name"])
     shares = "/".join(
         values.get(f"selection.{name}", "1") for name in ("keep_train", "keep_valid")
     )
-    return f"{selection.label}, {shares} of {dataset.label}"[:120]
+    return f"{selection.label}, {shares} of {dataset}"[:120]
 
 
 def _context(request: HttpRequest, subset: Subset) -> dict[str, Any]:

@@ -80,6 +80,26 @@ def test_the_launch_form_makes_a_subset_of_what_stands_in_it(
     assert AuditEvent.objects.filter(verb="make subset").count() == 1
 
 
+def test_a_subset_waits_in_the_queue_and_at_the_priority_of_the_form(
+    client_for: Log, user: User, team: Team, cpu_queue: Queue
+) -> None:
+    client = client_for(user)
+    other = Queue.objects.create(name="night", device=Queue.Device.CPU)
+    chosen = {"selection.name": "class-random", "dataset.name": "digits"}
+    form = spec_form.defaults(chosen) | {"seeds": "1", "compute.device": "cpu"}
+    low = form | {"queue": other.name, "priority": str(int(Job.Priority.LOW))}
+    client.post(reverse("subsets:new"), low)
+    job = Subset.objects.get().job
+    assert (job.queue, job.priority) == (other, Job.Priority.LOW)
+
+    high = form | {"priority": str(int(Job.Priority.HIGH))}
+    refused = client.post(reverse("subsets:new"), high)
+    assert "Only maintainers of the team launch at high" in refused.content.decode()
+    gone = client.post(reverse("subsets:new"), form | {"queue": "gone"})
+    assert "This queue is gone; choose another." in gone.content.decode()
+    assert Subset.objects.count() == 1
+
+
 def test_a_subset_that_has_not_chosen_keeps_nothing_yet(
     client_for: Log, user: User, subset: Subset
 ) -> None:
