@@ -238,7 +238,7 @@ def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
     return launching.launch(
         request.user,
         team,
-        about["name"].strip() or _suggested_name(team, draft),
+        about["name"].strip() or _suggested_name(team, draft.values),
         draft.spec,
         draft.seeds,
         queue=queue,
@@ -285,7 +285,7 @@ def _form_context(request: HttpRequest, team: Team, draft: Draft) -> dict[str, A
         "about": _about_fields(draft, own, _priorities(request, team)),
         "wrong": len(draft.problems),
         "unfolded": draft.unfolded or form.advanced_wrong,
-        "suggested_name": _suggested_name(team, draft),
+        "suggested_name": _suggested_name(team, draft.values),
     }
 
 
@@ -381,9 +381,8 @@ def _frozen(steps: Sequence[int]) -> list[str]:
     return found
 
 
-def _suggested_name(team: Team, draft: Draft) -> str:
+def _suggested_name(team: Team, values: Values) -> str:
     """Return a name in the papers' manner: ``DARTS + BDP · CIFAR-10``."""
-    values = draft.values
     method, selection, dataset = (
         spec_fields.chosen_part(section, values)
         for section in ("method", "selection", "dataset")
@@ -394,9 +393,7 @@ def _suggested_name(team: Team, draft: Draft) -> str:
         searched = DATASETS.get(values.get("method.dataset", ""), "")
         return " · ".join(filter(None, [_short(method.label), searched]))
     by = [method.label] if selection.name == "full" else [method.label, selection.label]
-    searched = dataset.label
-    if draft.spec is not None:
-        searched = name_of(team, draft.spec.dataset.model_dump(mode="json")).label
+    searched = name_of(team, spec_form.to_data(values)["dataset"]).label
     return f"{' + '.join(_short(label) for label in by)} · {searched}"
 
 

@@ -375,6 +375,7 @@ def test_a_launch_starts_from_it(
 
     assert f'value="{folder}"' in shown
     assert 'name="dataset.image_size" value="8"' in shown
+    assert 'placeholder="DARTS · Pets"' in shown, "the name that a run of it gets"
 
 
 def test_a_data_set_that_is_not_there_is_404(user: User, client_for: ClientFor) -> None:
