@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -150,15 +151,13 @@ def band(
     so that no mean changes because a run is missing from it; None if they share
     nothing.
     """
+    where = attrgetter(axis)
     curves = []
     for member in members:
-        steps = [
-            (step.at(axis), y)
-            for step in member.steps
-            if (y := value(step)) is not None
-        ]
-        if steps:
-            curves.append(np.array(steps, dtype=np.float64).T)
+        known = [(step, y) for step in member.steps if (y := value(step)) is not None]
+        if known:
+            xs = np.array([where(step) for step, _ in known], dtype=np.float64)
+            curves.append((xs, np.array([y for _, y in known], dtype=np.float64)))
     if not curves:
         return None
     first = max(xs[0] for xs, _ in curves)

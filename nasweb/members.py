@@ -47,11 +47,11 @@ class _Record(NamedTuple):
 
 @dataclass(frozen=True)
 class _Told:
-    """What the rows of a run tell: its epochs in order, and by set and epoch how many
+    """What the rows of a run tell: its epochs in order, and by epoch and set how many
     samples remained."""
 
     records: list[_Record] = field(default_factory=list)
-    left: dict[str, dict[int, int]] = field(default_factory=dict)
+    left: dict[int, dict[str, int]] = field(default_factory=dict)
 
 
 class _Cells:
@@ -168,11 +168,7 @@ def _members(
         steps = [
             _step(
                 record,
-                {
-                    n: by[record.epoch]
-                    for n, by in told.left.items()
-                    if record.epoch in by
-                },
+                told.left.get(record.epoch, {}),
                 size,
                 baseline(record.epoch),
                 its_cells.table(record.genotype),
@@ -184,10 +180,11 @@ def _members(
                 replace(step, table=means.get((run.pk, step.epoch), {}))
                 for step in steps
             ]
-        after = {  # row 0 tells of before the first epoch
-            name: [size for epoch, size in by.items() if epoch]
-            for name, by in told.left.items()
-        }
+        after: dict[str, list[int]] = {}
+        for epoch in sorted(told.left):
+            for name, samples in told.left[epoch].items():
+                if epoch:  # 0 tells of before the first
+                    after.setdefault(name, []).append(samples)
         found[run.pk] = _member(run, steps, its_cells, after)
     return found
 
@@ -231,8 +228,8 @@ def _told(runs: Sequence[Run], *, epochs: bool) -> dict[int, _Told]:
     spaces = {run.pk: rows.space_name(run) for run in runs}
     for run, record in _records(runs, spaces, epochs=epochs):
         found[run].records.append(record)
-    for run, name, left in _left(runs):
-        found[run].left[name] = left
+    for run, name, epoch, samples in _left(runs):
+        found[run].left.setdefault(epoch, {})[name] = samples
     return found
 
 
@@ -270,8 +267,8 @@ def _records(
         )
 
 
-def _left(runs: Sequence[Run]) -> Iterator[tuple[int, str, dict[int, int]]]:
-    """Yield keys of runs, sets, and how many samples remained by epoch; one query, and
+def _left(runs: Sequence[Run]) -> Iterator[tuple[int, str, int, int]]:
+    """Yield keys of runs, sets, epochs, and how many samples remained; one query, and
     a row a run and set, for one an epoch would be thousands."""
     for run, name, epochs, left in (
         DatasetStatistics.objects.filter(run__in=[run.pk for run in runs])
@@ -283,7 +280,8 @@ def _left(runs: Sequence[Run]) -> Iterator[tuple[int, str, dict[int, int]]]:
         )
         .values_list("run", "set", "epochs", "left")
     ):
-        yield run, name, dict(zip(epochs, left, strict=True))
+        for epoch, samples in zip(epochs, left, strict=True):
+            yield run, name, epoch, samples
 
 
 def _means_over_repeats(
