@@ -63,7 +63,11 @@ def _is_gone(pid: int) -> bool:
 def test_a_real_worker_writes_its_row(
     worker: subprocess.Popen[bytes], wait_until: Callable[..., Worker]
 ) -> None:
-    row = wait_until(lambda: Worker.objects.filter(name__startswith="test@").first())
+    row = wait_until(
+        lambda: Worker.objects.filter(name__startswith="test@").first(),
+        seconds=60,
+        what="the worker's row",
+    )
     assert row.slots.count() == 1
     assert Queue.objects.get(name="cpu").device == Queue.Device.CPU
     assert worker.poll() is None
