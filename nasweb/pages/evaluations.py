@@ -57,12 +57,15 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _group(members: list[Evaluation]) -> dict[str, Any]:
     members = sorted(members, key=lambda row: (row.seed, row.pk))
-    done = [row.accuracy for row in members if row.accuracy is not None]
+    done: dict[int, float] = {}  # the same seed again is no other observation
+    for row in members:
+        if row.accuracy is not None:
+            done.setdefault(row.seed, row.accuracy)
     return {
         "first": members[0],
         "split": next((row.get_split_display() for row in members if row.split), ""),
         "members": members,
-        "accuracy": spread(done) if done else None,
+        "accuracy": spread(done.values()) if done else None,
     }
 
 

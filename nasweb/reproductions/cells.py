@@ -150,17 +150,19 @@ def _epochs(runs: set[int]) -> dict[int, list[Epoch]]:
 def _trained(
     team: Team, runs: Iterable[Run]
 ) -> dict[tuple[int, int, Protocol], list[float]]:
+    """Return the accuracies of each cell, width and protocol, each seed once: the same
+    seed again is no other observation."""
     rows = Evaluation.objects.filter(
         job__team=team,
         job__state=State.SUCCEEDED,
         accuracy__isnull=False,
         architecture__in={run.architecture_id for run in runs} - {None},
     ).defer("curve")
-    found: dict[tuple[int, int, Protocol], list[float]] = defaultdict(list)
-    for row in rows:
+    found: dict[tuple[int, int, Protocol], dict[int, float]] = defaultdict(dict)
+    for row in rows.order_by("pk"):
         place = row.architecture_id, row.channels, _protocol(row)
-        found[place].append(row.accuracy or 0.0)
-    return found
+        found[place].setdefault(row.seed, row.accuracy or 0.0)
+    return {place: list(by_seed.values()) for place, by_seed in found.items()}
 
 
 def cell_of(

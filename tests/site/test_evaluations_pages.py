@@ -171,6 +171,22 @@ def test_the_row_of_a_training_tells_of_the_seeds_that_are_done(
     assert row["split"] == "held-out images"
 
 
+def test_the_mean_counts_a_seed_once_however_often_it_was_trained(
+    client_for: Log, user: User, team: Team, trained: Evaluation
+) -> None:
+    for _ in range(2):
+        launch_training(user, team, TRAINING, [2])
+    for pk, accuracy in zip(
+        Evaluation.objects.order_by("seed", "pk").values_list("pk", flat=True),
+        (60.0, 70.0, 70.0, 70.0),
+        strict=True,
+    ):
+        Evaluation.objects.filter(pk=pk).update(accuracy=accuracy)
+    (row,) = client_for(user).get(reverse("evaluations:list")).context["rows"]
+    assert len(row["members"]) == 4
+    assert (row["accuracy"].n, row["accuracy"].mean) == (2, 65.0)
+
+
 def test_settings_have_the_labels_of_their_own_parts(
     client_for: Log, user: User, trained: Evaluation
 ) -> None:

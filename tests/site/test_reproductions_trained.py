@@ -110,6 +110,18 @@ def test_of_a_width_the_protocol_with_most_trainings_counts_alone(
     assert (wide.ours.mean, wide.trainings) == (72.0, 2)
 
 
+def test_the_same_seed_again_is_no_other_training(
+    launched: Callable[[str], Any], team: Team
+) -> None:
+    name = "less-is-more-1"
+    run = launched(name)[f"{name}-darts-v1-rs-75"][0]
+    end(run, CONVOLUTIONS)
+    for seed, accuracy in ((1, 70.0), (2, 76.0), (2, 76.0)):
+        trained(run, 32, accuracy, seed=seed)
+    wide = line_of(team, name, "RS, r = .75").values[1]
+    assert (wide.ours.mean, wide.trainings) == (73.0, 2)
+
+
 def test_cells_that_another_team_trained_are_not_read(
     launched: Callable[[str], Any], team: Team, other_team_user: User
 ) -> None:
