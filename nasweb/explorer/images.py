@@ -182,16 +182,26 @@ def _work(key: str, section: Mapping[str, Any], fingerprint: str) -> None:
     try:
         _store(read(section, fingerprint))
     except UnavailableError as error:
-        _failures[key] = _Failure(str(error), time.monotonic())
+        _remember(key, str(error))
         raise
     except Exception as error:  # a part of somebody else's may raise anything
         logger.exception("the images of %s cannot be read", section.get("name"))
         sentence = "The images cannot be read on this site; its log says why."
-        _failures[key] = _Failure(sentence, time.monotonic())
+        _remember(key, sentence)
         raise UnavailableError(sentence) from error
     finally:
         with _lock:
             _reading.pop(key, None)
+
+
+def _remember(key: str, sentence: str) -> None:
+    """Keep what went wrong, and forget what is due to be tried again."""
+    now = time.monotonic()
+    with _lock:
+        for other, failed in list(_failures.items()):
+            if now - failed.at >= RETRY_SECONDS:
+                del _failures[other]
+        _failures[key] = _Failure(sentence, now)
 
 
 def read(section: Mapping[str, Any], fingerprint: str) -> Pictures:

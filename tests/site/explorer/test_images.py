@@ -99,6 +99,21 @@ def test_images_that_are_not_here_are_told_and_tried_again_later(
     assert len(pictures(run, wait=30)) == 20
 
 
+def test_what_went_wrong_is_forgotten_once_it_is_due_to_be_tried_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.npz").unlink()
+    for number in range(3):
+        run.structure["data_fingerprint"] = f"0123456{number}"
+        with pytest.raises(UnavailableError):
+            pictures(run, wait=30)
+    assert len(images._failures) == 3
+    monkeypatch.setattr(images, "RETRY_SECONDS", 0.0)
+    with pytest.raises(UnavailableError):
+        pictures(run, wait=30)
+    assert len(images._failures) == 1
+
+
 def test_a_run_that_has_not_started_says_so(
     fresh: None, user: User, team: Team, cpu_queue: Queue
 ) -> None:
