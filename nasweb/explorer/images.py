@@ -112,8 +112,8 @@ def pictures_of(
     """
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise UnavailableError(
-            "It has not been told yet which images these are; it is as soon as the "
-            "job has read them."
+            "Nobody knows yet which images these are: the job tells it once it has "
+            "read them."
         )
     found = _known(fingerprint)
     if found is not None:

@@ -118,7 +118,7 @@ def test_a_run_that_has_not_started_says_so(
     fresh: None, user: User, team: Team, cpu_queue: Queue
 ) -> None:
     run = make_run(user, team, cpu_queue)
-    with pytest.raises(UnavailableError, match="has not been told yet"):
+    with pytest.raises(UnavailableError, match="Nobody knows yet"):
         pictures(run)
 
 
