@@ -3,6 +3,7 @@ each had found when it had cost as much as the cheapest."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -149,12 +150,16 @@ def band(
 
     A run's value holds until its next epoch.  The curve spans what all runs share,
     so that no mean changes because a run is missing from it; None if they share
-    nothing.
+    nothing.  What is not finite counts as not measured.
     """
     where = attrgetter(axis)
     curves = []
     for member in members:
-        known = [(step, y) for step in member.steps if (y := value(step)) is not None]
+        known = [
+            (step, y)
+            for step in member.steps
+            if (y := value(step)) is not None and math.isfinite(y)
+        ]
         if known:
             xs = np.array([where(step) for step, _ in known], dtype=np.float64)
             curves.append((xs, np.array([y for _, y in known], dtype=np.float64)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,13 @@ def test_between_epochs_a_value_holds() -> None:
 def test_runs_without_a_value_make_no_band() -> None:
     assert band([member([1], [1])], "epoch", value_of("inherited", "cifar10")) is None
     assert band([], "epoch", SUPERNET) is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_band_leaves_out_what_is_no_finite_number(value: float) -> None:
+    found = band([member([1, 2, 3], [10, value, 30])], "epoch", SUPERNET)
+    assert found is not None
+    assert (found.x, found.mean) == ([1.0, 3.0], [10.0, 30.0])
 
 
 def test_equal_cost_takes_the_last_epoch_that_could_be_paid() -> None:
