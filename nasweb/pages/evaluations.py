@@ -66,6 +66,7 @@ def _group(members: list[Evaluation]) -> dict[str, Any]:
         "split": next((row.get_split_display() for row in members if row.split), ""),
         "members": members,
         "accuracy": spread(done.values()) if done else None,
+        "seeds": len({row.seed for row in members}),
     }
 
 

@@ -185,6 +185,8 @@ def test_the_mean_counts_a_seed_once_however_often_it_was_trained(
     (row,) = client_for(user).get(reverse("evaluations:list")).context["rows"]
     assert len(row["members"]) == 4
     assert (row["accuracy"].n, row["accuracy"].mean) == (2, 65.0)
+    page = client_for(user).get(reverse("evaluations:detail", args=[trained.uuid]))
+    assert "n = 2 of 2 launched with these settings" in page.content.decode()
 
 
 def test_settings_have_the_labels_of_their_own_parts(
