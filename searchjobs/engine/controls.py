@@ -16,12 +16,6 @@ from .spec import SearchSpec
 Kind = Literal["random", "all"]
 
 
-def controls(spec: SearchSpec) -> dict[Kind, SearchSpec]:
-    """Return the control searches of a spec by kind; empty for a search on all
-    samples.  They differ from it by their selection and by nothing else."""
-    return controls_with(spec, chance_for(spec.selection))
-
-
 def chance_for(selection: Options) -> Options | None:
     """Return the selection that takes as many samples by chance; None if there is
     none.  A stored subset is asked by its file."""
@@ -29,7 +23,9 @@ def chance_for(selection: Options) -> Options | None:
 
 
 def controls_with(spec: SearchSpec, chance: Options | None) -> dict[Kind, SearchSpec]:
-    """Return the control searches of a spec whose ``chance_for`` is known."""
+    """Return the control searches of a spec by kind, given its ``chance_for``; empty
+    for a search on all samples.  They differ from it by their selection and by nothing
+    else."""
     whole = on_all_samples(spec)
     if spec.selection == whole.selection:
         return {}

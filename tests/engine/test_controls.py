@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from searchjobs.engine.contracts import selections
-from searchjobs.engine.controls import controls
+from searchjobs.engine.controls import Kind, chance_for, controls_with
 from searchjobs.engine.spec import SearchSpec
 from searchjobs.engine.subset import NAME, make_subset
 from searchjobs.engine.subset_spec import validate_subset
@@ -24,6 +24,10 @@ def spec(**selection: Any) -> SearchSpec:
             "seed": 3,
         }
     )
+
+
+def controls(claim: SearchSpec) -> dict[Kind, SearchSpec]:
+    return controls_with(claim, chance_for(claim.selection))
 
 
 def test_a_search_on_all_samples_claims_nothing() -> None:
