@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nasweb.comparison import Spread, spread
-from searchjobs.engine.data.source import sources
+from nasweb.datasets.named import names
 from searchjobs.engine.scales import Scale, cannot, trains
 from searchjobs.engine.tables import (
     Column,
@@ -135,21 +135,23 @@ def fill(team: Team, table: Table, scale: Scale) -> Filled:
     }
     lines = [_line(table, row, scale, found, known, protocols) for row in table.rows]
     told = dict.fromkeys(each.words for each in protocols.values() if each)
-    return Filled(table, scale, lines, found, list(told), _images(found))
+    return Filled(table, scale, lines, found, list(told), _images(team, found))
 
 
-def _images(found: Runs) -> list[str]:
-    """Return from where the images of the runs came, as their specs say it."""
+def _images(team: Team, found: Runs) -> list[str]:
+    """Return what the images of the runs are called: by the team, if it has registered
+    them, else by their source and file.  One query at most."""
+    sections = [
+        run.experiment.spec["dataset"]
+        for name, held in found.items()
+        if (recipe := find_recipe(name)) is not None and trains(recipe)
+        for run in held.values()
+    ]
     told: dict[str, None] = {}
-    for name, held in found.items():
-        recipe = find_recipe(name)
-        if recipe is None or not trains(recipe):
-            continue
-        for run in held.values():
-            section = run.experiment.spec["dataset"]
-            file = str(section.get("path", "")).rstrip("/").rpartition("/")[2]
-            source = sources.get(section["name"]).label
-            told[f"{source} ({file})" if file else source] = None
+    for section, named in zip(sections, names(team, sections), strict=True):
+        file = str(section.get("path") or "").rstrip("/").rpartition("/")[2]
+        plain = named.address or not file
+        told[named.label if plain else f"{named.label} ({file})"] = None
     return list(told)
 
 

@@ -124,7 +124,7 @@ def test_a_table_shows_printed_values_beside_ours(
     assert "78.10 ± 20.61 +8.31 ✓ within one printed deviation" in words
     assert "CPU-small scale" in words
     assert "table look-up (200 epochs)" in words
-    assert "images of npz file (four.npz)" in words
+    assert "images of four classes" in words
 
 
 def test_a_printed_deviation_of_zero_is_met_by_the_very_value_alone(
@@ -363,7 +363,7 @@ def test_the_csv_has_a_row_a_cell_with_its_scale(
         "False",
     )
     assert "look-up" in row["measure"]
-    assert row["images"] == "npz file (four.npz)"
+    assert row["images"] == "four classes"
 
 
 def test_the_json_can_be_read_alone(

@@ -62,7 +62,7 @@ class ReductionOptions(Options):
     drop_valid: End = setting("highest", "End that leaves V", "The same for V.")
     class_rule: ClassRule = setting(
         "none",
-        "Classes",
+        "Class rule",
         "none: one ranking of all samples; stratified: the same share of every class, "
         "to less than one sample; "
         "limit: the class limit of BDP (Eq. 5 and 6 with one event), which keeps more "

@@ -19,7 +19,7 @@ class ClassOutlierOptions(ReductionOptions):
     name: Literal["class-outlier"] = "class-outlier"
     class_rule: ClassRule = setting(
         "stratified",
-        "Classes",
+        "Class rule",
         "stratified, as in the paper: each class keeps the same share, its images "
         "nearest to their mean; none: one ranking of all distances.",
     )

@@ -46,7 +46,7 @@ class ClassRandomOptions(ReductionOptions):
     name: Literal["class-random"] = "class-random"
     class_rule: ClassRule = setting(
         "stratified",
-        "Classes",
+        "Class rule",
         "stratified, as in the paper: the same share of every class.",
     )
 
