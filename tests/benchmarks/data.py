@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from searchjobs.engine.contracts import Pool, selections
+from searchjobs.engine.contracts import Pool, Snapshot, selections
 from searchjobs.engine.contracts.reduction import ClassRule
 from searchjobs.engine.data.dataset import ResidentImages
 from searchjobs.engine.data.source import Images
@@ -128,10 +128,16 @@ def time_statistics(rounds: int) -> None:
     training = ScoringNetwork(
         Pool(**{**vars(pool), "ids": ids, "keep": BATCH}), scoring
     ).train()
-    next(training)
+
+    def scoring_step() -> None:
+        """Go on to the end of an epoch, which is one step; it may tell progress."""
+        while not isinstance(next(training), Snapshot):
+            pass
+
+    scoring_step()
     variants: Timed = {
         "step of the supernet": lambda: search.method.weight_step(batch),
-        "step of the scoring network": lambda: next(training),
+        "step of the scoring network": scoring_step,
         "bdp": repeated(lambda: voe.update(ids, sample_error(logits, labels))),
     }
     for name, statistic in watching.items():
