@@ -145,7 +145,8 @@ class Files:
         if row is None:
             raise MissingArraysError(
                 f"The samples of {event['set']} at epoch {event['epoch']} are not in "
-                "the shared storage yet; a moment after the event they are."
+                "the shared storage yet; they are once its epoch has ended, and those "
+                "of epoch 0 once the first has."
             )
         return row
 
