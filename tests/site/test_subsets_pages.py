@@ -129,6 +129,10 @@ def test_the_page_tells_what_stays_and_how_it_was_chosen(
     assert made.data_fingerprint in page
     assert "scores-T" in page
     assert "scores-V" not in page
+    assert "no network scored" in page, "it was drawn"
+    Subset.objects.update(cost_units=1200)
+    dear = client_for(user).get(reverse("subsets:detail", args=[made.uuid]))
+    assert "1,200 passes of one image" in dear.content.decode()
 
 
 def test_a_finished_subset_leads_to_a_launch_form_that_names_it(
