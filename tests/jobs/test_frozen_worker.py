@@ -71,7 +71,9 @@ def test_what_wakes_up_after_its_lease_is_refused_ends_its_engine_and_says_so(
             # of the frozen one: until that attempt began nobody had the job, and
             # the machine publishes what was left of it if its engine has ended.
             files = files_of(stale)
-            for each in frozen:
+            # Children first: a parent that is awake ends its engine and reaps it, and
+            # there is then no process left to wake.
+            for each in reversed(frozen):
                 each.resume()
             said = (
                 f"Attempt 1 of job {job.uuid} has lost its lease, and the job went on "
