@@ -40,7 +40,8 @@ def engine_killed(home: Installation, choice: int, lasts: float) -> str | None:
     engine = worker.engine() if worker else None
     if worker is None or engine is None:
         return None
-    engine.kill()
+    if not _killed(engine):
+        return None
     return f"engine {engine.pid} of {worker.name}"
 
 
@@ -51,7 +52,8 @@ def supervisor_killed(home: Installation, choice: int, lasts: float) -> str | No
     supervisor = engine.parent() if engine else None
     if worker is None or supervisor is None:
         return None
-    supervisor.kill()
+    if not _killed(supervisor):
+        return None
     return f"pool process {supervisor.pid} of {worker.name}"
 
 
@@ -180,6 +182,15 @@ def _busy(home: Installation) -> list[Kept]:
 
 def _one_of(victims: Sequence[T], choice: int) -> T | None:
     return victims[choice % len(victims)] if victims else None
+
+
+def _killed(victim: psutil.Process) -> bool:
+    """Kill it; say no where it ended by itself between the look and the blow."""
+    try:
+        victim.kill()
+    except psutil.NoSuchProcess:
+        return False
+    return True
 
 
 def _freeze(
