@@ -2,7 +2,8 @@
 
 The storage may be slow or away: a thread waits for it, so that lease, events and
 orders do not.  Rows are written by the loop itself, in a short transaction each, and
-only after the epochs that a file belongs to are recorded.
+only after the epochs that a file belongs to are recorded; what was chosen before the
+first epoch has rows of its own, and need not wait for one.
 """
 
 from __future__ import annotations
@@ -87,17 +88,23 @@ class Publisher:
             self._pruned.clear()
         elif isinstance(event, SamplesPruned) and event.artefact:
             self._pruned.append(event.artefact)
+            if not event.epoch:
+                self._hear_rows(0)
         elif isinstance(event, EpochFinished):
-            for name in self._pruned:
-                if name not in self._known:
-                    self.waiting[name] = event.epoch
-            self._pruned.clear()
+            self._hear_rows(event.epoch)
         elif isinstance(event, SubsetMade | DatasetChecked):
             self.waiting[event.artefact] = None
         elif isinstance(event, Checkpointed) and not (
             again and event.path in self._known
         ):
             self._hear_checkpoint(event)
+
+    def _hear_rows(self, epoch: int) -> None:
+        """Let the samples of an epoch go, now that its rows stand."""
+        for name in self._pruned:
+            if name not in self._known:
+                self.waiting[name] = epoch
+        self._pruned.clear()
 
     def _hear_checkpoint(self, event: Checkpointed) -> None:
         """Only the newest is worth publishing, and none that is older than those

@@ -145,8 +145,8 @@ class Files:
         if row is None:
             raise MissingArraysError(
                 f"The samples of {event['set']} at epoch {event['epoch']} are not in "
-                "the shared storage yet; they are once its epoch has ended, and those "
-                "of epoch 0 once the first has."
+                "the shared storage yet; they are soon after its epoch has ended, and "
+                "those of epoch 0 soon after they are chosen."
             )
         return row
 

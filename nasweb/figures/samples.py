@@ -31,9 +31,14 @@ def remaining(
     """Return the step chart of remaining samples beside plan and no pruning.
 
     ``plan`` is the engine's Plan: ``sizes`` and ``remaining`` per set, the latter
-    with (epochs + 1) numbers, before epoch 1 and after each epoch.
+    with (epochs + 1) numbers, before epoch 1 and after each epoch.  Sets that were
+    chosen before the first epoch (``chosen`` of its point) fall at 0.
     """
     sizes, planned = plan.get("sizes", {}), plan.get("remaining", {})
+    chosen = points[0].get("chosen") if points else None
+    if chosen:
+        sets = {name: {"remaining": count} for name, count in chosen.items()}
+        points = [{"epoch": 0, "sets": sets}, *points]
     lines = [*_plan_lines(planned, epochs)]
     lines += [
         growing(

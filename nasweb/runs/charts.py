@@ -130,6 +130,7 @@ def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
             value for value in newest[: 2 * EIGENVALUE_WINDOW] if value is not None
         ][::-1],
         eigenvalue_every=setting.eigenvalue_every,
+        chosen=rows.chosen(run),
         result=rows.result(run, point),
         ended=(run.cost_units, rows.whole_share(run))
         if run.job.state in TERMINAL
@@ -172,8 +173,14 @@ def epoch_messages(
 def _drawn_anew(setting: Setting, point: Point) -> dict[str, Figure]:
     if setting.plan.get("table"):
         return newest_charts(setting, point)
-    names = list(point["events"]) if point["epoch"] > 1 else ["T", "V"]
-    return set_charts(setting, point, point["events"], names)
+    if point["epoch"] > 1:
+        return set_charts(setting, point, point["events"], list(point["events"]))
+    found = set_charts(setting, point, point["events"], ("T", "V"))
+    if point.get("chosen"):  # its lines begin with what went before the first epoch
+        found["remaining"] = samples.remaining(
+            [point], setting.epochs, setting.plan, waiting=setting.waiting
+        )
+    return found
 
 
 def _told_first(

@@ -41,7 +41,8 @@ _FROM_REPORT = (
 def read(run: Run, after: int = 0) -> list[Point]:
     """Return the points of a run's epochs later than ``after``, in order.
 
-    What was chosen before the first epoch is told with that one.
+    What was chosen before the first epoch is told with that one: its events, and how
+    many samples each set had then (``chosen``).
     """
     records = list(
         EpochRecord.objects.filter(run=run, epoch__gt=after)
@@ -52,7 +53,7 @@ def read(run: Run, after: int = 0) -> list[Point]:
     since = after + 1 if after else 0
     for row in DatasetStatistics.objects.filter(run=run, epoch__gte=since):
         statistics.setdefault(row.epoch, []).append(row)
-    at_first = {row.set: row.event for row in statistics.get(0, ())}
+    first = statistics.get(0, ())
     space = benchmark.space_named(space_name(run))
     table = benchmark.lookup(space.name, {record.genotype for record in records})
     baseline = baselines(run)
@@ -67,8 +68,19 @@ def read(run: Run, after: int = 0) -> list[Point]:
         for record in records
     ]
     if points:
-        points[0]["events"] = at_first | points[0]["events"]
+        told = {row.set: row.event for row in first}
+        points[0]["events"] = told | points[0]["events"]
+        points[0]["chosen"] = {row.set: row.remaining for row in first}
     return points
+
+
+def chosen(run: Run) -> dict[str, int]:
+    """Return the samples of each set that was chosen before the first epoch; empty
+    once that has ended, because it is told with the epoch then."""
+    if run.epoch:
+        return {}
+    rows = DatasetStatistics.objects.filter(run=run, epoch=0)
+    return dict(rows.values_list("set", "remaining"))
 
 
 def baselines(run: Run) -> Callable[[int], float]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from nasweb.figures.theme import operation_words
-from searchjobs.models import DatasetStatistics, EpochRecord, Run
+from searchjobs.models import EpochRecord, Run
 from searchjobs.states import APPEARANCE, HELD, HOLDING, TERMINAL, State
 
+from . import points as rows
+from .tiles import samples
 from .words import duration
 
 
@@ -30,16 +32,16 @@ def status(run: Run) -> dict[str, Any]:
         "epoch": run.epoch,
         "log_tail": job.log_tail,
         "found": len(run.architectures),
-        "chosen": _chosen(run),
+        **_chosen(run),
     }
 
 
-def _chosen(run: Run) -> int:
-    """Return of how many sets the samples were chosen before the first epoch; asked
-    only until that is finished, because it then comes with the epoch."""
-    if run.epoch or run.job.state not in HELD:
-        return 0
-    return DatasetStatistics.objects.filter(run=run, epoch=0).count()
+def _chosen(run: Run) -> dict[str, Any]:
+    """Return of how many sets the samples were chosen before the first epoch, and the
+    tile that tells it; asked only until that epoch is finished."""
+    counts = rows.chosen(run) if run.job.state in HELD else {}
+    sizes = (run.plan or {}).get("sizes", {})
+    return {"chosen": len(counts), "tile": samples(sizes, counts) if counts else None}
 
 
 def share_done(run: Run) -> float:

@@ -34,6 +34,7 @@ def tiles(
     optimum: float | None,
     eigenvalues: Sequence[float],
     eigenvalue_every: int,
+    chosen: Mapping[str, int] | None = None,
     result: Mapping[str, Any] | None = None,
     ended: tuple[float, float | None] | None = None,
 ) -> list[Tile]:
@@ -41,7 +42,7 @@ def tiles(
 
     ``dataset`` is the key of the table's column, ``optimum`` its best test accuracy,
     ``why_no_table`` why there can be none, ``eigenvalues`` the last measurements,
-    oldest first.
+    oldest first, ``chosen`` the samples of each set that was chosen before the first.
     ``result`` holds the architecture that an ended run gave, where it is not the
     genotype of the last epoch.  ``ended`` holds what a run has cost that has ended, its
     derivation included: cost units, and their share of the whole search's.
@@ -52,9 +53,11 @@ def tiles(
     if result is not None:
         genotype["label"] = genotype["label"].replace("Genotype now", "Result")
         genotype["note"] += f" · taken at epoch {result['epoch']}"
+    sets = (point or {}).get("sets") or {}
+    left = {name: state["remaining"] for name, state in sets.items()}
     return [
         genotype,
-        _samples(point, sizes),
+        samples(sizes, left or chosen or {}),
         _whole_cost(*ended) if ended else _cost(point),
         _parameter_free(result or point),
         _eigenvalue(eigenvalues, eigenvalue_every),
@@ -109,14 +112,13 @@ def _genotype(
     return tile("genotype", "Genotype now, not trained", per_cent(inherited), note)
 
 
-def _samples(point: Mapping[str, Any] | None, sizes: Mapping[str, int]) -> Tile:
+def samples(sizes: Mapping[str, int], told: Mapping[str, int]) -> Tile:
+    """Return the tile of what remains; a set that is not ``told`` is whole."""
     total = sum(sizes.values())
     if not total:
         note = "known once the search has started"
         return tile("samples", "Samples that remain", "–", note)
-    left = dict(sizes)
-    for name, state in ((point or {}).get("sets") or {}).items():
-        left[name] = state["remaining"]
+    left = {**sizes, **told}
     note = " · ".join(
         f"{name} {left[name]:,} of {sizes[name]:,}" for name in sorted(sizes)
     )

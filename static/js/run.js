@@ -264,6 +264,7 @@
     }
     if (state.chosen > page.chosen) {
       page.chosen = state.chosen;
+      showTile(state.tile);
       samplesChanged();
     }
     if (state.terminal) {

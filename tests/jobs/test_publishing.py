@@ -98,6 +98,25 @@ def test_prunings_of_an_epoch_that_is_not_recorded_wait(
     assert publisher.waiting == {}
 
 
+def test_what_was_chosen_before_the_first_epoch_waits_for_none(
+    claim: Claim, told: tuple[Path, list[Event]]
+) -> None:
+    folder, events = told
+    pruned = next(e for e in events if isinstance(e, SamplesPruned) and e.artefact)
+    publisher, recorder = Publisher(claim, folder), Recorder(claim)
+    for event in (
+        events[0],
+        pruned.model_copy(update={"epoch": 0, "balance_after": 0.9}),
+    ):
+        recorder.record(event)
+        publisher.hear(event)
+    assert publisher.waiting == {pruned.artefact: 0}
+    settle(publisher)
+    row = Artefact.objects.get(name=pruned.artefact)
+    assert row.epoch == 0
+    assert not EpochRecord.objects.exists()
+
+
 def test_while_the_storage_is_away_only_the_newest_checkpoint_waits(
     claim: Claim,
     told: tuple[Path, list[Event]],

@@ -356,22 +356,32 @@ def test_what_was_chosen_before_the_first_epoch_is_news_of_a_run_that_is_open(
     run = on_images(make_run(user, team, cpu_queue, spec=spec), digits())
     client = client_for(user)
     news = reverse("runs:epochs", args=[run.uuid])
-    assert client.get(news).json()["state"]["chosen"] == 0
+    before = client.get(news).json()["state"]
+    assert (before["chosen"], before["tile"]) == (0, None)
     assert "event-scores" in embedded(client.get(tab(run)), "told-figures")
 
     counts = {"class_counts_before": [4] * 10, "class_counts_after": [2] * 10}
     removed = np.arange(40) % 2 == 0
     told = event(0, "T", 40, 20, removed=20, criterion="random", **counts)
     store(run, told, ids=np.arange(40), scores=np.arange(40) / 40, removed=removed)
-    assert client.get(news).json()["state"]["chosen"] == 1
+    state = client.get(news).json()["state"]
+    assert state["chosen"] == 1
+    size = run.plan["sizes"]["T"]
+    assert f"T 20 of {size:,}" in state["tile"]["note"]
+    assert state["tile"]["note"] in client.get(tab(run)).content.decode()
 
     # with the first epoch it comes as the events of any other do
     add_epoch(run)
     found = client.get(news).json()
-    assert found["state"]["chosen"] == 0
+    assert (found["state"]["chosen"], found["state"]["tile"]) == (0, None)
     (message,) = found["epochs"]
     assert message["point"]["events"]["T"]["epoch"] == 0
     assert "left out" in str(message["charts"]["classes-T"])
+    (line,) = [
+        t for t in message["charts"]["remaining"]["data"] if "(weights)" in t["name"]
+    ]
+    after = message["point"]["sets"]["T"]["remaining"]
+    assert (line["x"], line["y"]) == ([0, 0, 1], [size, 20, after])
 
 
 def test_addresses_that_make_no_sense_show_the_tab(run: Run, member: Client) -> None:
