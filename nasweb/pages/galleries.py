@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
 from nasweb.explorer import sheet
 from nasweb.explorer.gallery import (
     Asked,
@@ -125,6 +128,15 @@ def context(
         "after": asked.query(page=page.page + 1),
         "whole": asked.query(ids=(), label=None, page=1),
     }
+
+
+def answer(request: HttpRequest, shown: Mapping[str, Any]) -> HttpResponse:
+    """Return the gallery alone.  The browser shows the address of the page that holds
+    the same, but while it asks again for images that are being read."""
+    response = render(request, "runs/data/_gallery.html", dict(shown))
+    if request.GET.get("wait") is None:
+        response["HX-Replace-Url"] = f"{shown['tab_url']}?{shown['query']}"
+    return response
 
 
 def _note(show: str, event: Mapping[str, Any] | None) -> str:

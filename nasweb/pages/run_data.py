@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.views.decorators.http import require_safe
 
@@ -25,7 +25,7 @@ from nasweb.explorer.why import Verdict, verdict
 from nasweb.figures import pruning as figures
 from nasweb.figures import samples, scores
 from nasweb.pages import sheets
-from nasweb.pages.galleries import Addresses, Kind, context, frame
+from nasweb.pages.galleries import Addresses, Kind, answer, context, frame
 from nasweb.pages.run_overlap import overlap, runs_to_compare
 from nasweb.pages.run_tabs import render_plain_tab
 from nasweb.runs.status import waiting
@@ -61,13 +61,8 @@ def data(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def gallery(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The gallery alone: another page, class or kind, or once images are read."""
     run = access.run_or_404(request, uuid)
-    asked = galleries.asked(request.GET)
-    shown = {**_gallery(run, subject(run), asked), "run": run}
-    response = render(request, "runs/data/_gallery.html", shown)
-    if request.GET.get("wait") is None:
-        address = reverse("runs:data", args=[uuid])
-        response["HX-Replace-Url"] = f"{address}?{asked.query()}"
-    return response
+    shown = _gallery(run, subject(run), galleries.asked(request.GET))
+    return answer(request, {**shown, "run": run})
 
 
 @require_safe

@@ -22,7 +22,7 @@ from nasweb.explorer.events import MissingArraysError
 from nasweb.explorer.gallery import Asked
 from nasweb.figures import samples, scores
 from nasweb.pages import sheets
-from nasweb.pages.galleries import Addresses, Kind, context
+from nasweb.pages.galleries import Addresses, Kind, answer, context
 from nasweb.parts import label_of, settings_of
 from nasweb.work import work
 from searchjobs import placing, subsets
@@ -88,14 +88,10 @@ def status(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def gallery(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The gallery alone: another page, class or kind, or once images are read."""
     subset = access.subset_or_404(request, uuid)
-    asked = galleries.asked(request.GET)
-    shown = _gallery(subset, asked)
+    shown = _gallery(subset, galleries.asked(request.GET))
     if not shown:
         raise Http404("This subset has not chosen its samples yet.")
-    response = render(request, "runs/data/_gallery.html", shown)
-    if request.GET.get("wait") is None:
-        response["HX-Replace-Url"] = f"{shown['tab_url']}?{asked.query()}"
-    return response
+    return answer(request, shown)
 
 
 @require_safe
