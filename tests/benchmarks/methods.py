@@ -4,10 +4,10 @@
 
 One process, one thread.  Every round times one weight step and one architecture step
 of each method, in an order that rotates, on batches that all share; a ratio is taken
-within its round, and the table shows the median.  Beside it stands the ratio that the
-count of multiply-adds predicts (forward and backward of the same step, counted by
-PyTorch), and the ratio of what the method announces as its cost (``step_cost``: a
-forward is 1, with its backward 3).
+within its round, and a table after each round shows the median so far.  Beside it
+stands the ratio that the count of multiply-adds predicts (forward and backward of the
+same step, counted by PyTorch), and the ratio of what the method announces as its cost
+(``step_cost``: a forward is 1, with its backward 3).
 """
 
 from __future__ import annotations
@@ -153,7 +153,10 @@ def measure(names: Sequence[str], channels: int, cells: int, rounds: int) -> Non
                 spent = timed(work)
                 if position:  # the first round warms up
                     found[name].seconds.setdefault(level, []).append(spent)
-    show(found, channels, cells, rounds)
+                told = "warm-up" if not position else f"round {position} of {rounds}"
+                print(f"{told}: {name}, {level}: {spent:.2f} s", file=sys.stderr)
+        if position:
+            show(found, channels, cells, position)
 
 
 def show(found: dict[str, Measured], channels: int, cells: int, rounds: int) -> None:
