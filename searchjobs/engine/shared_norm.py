@@ -15,7 +15,7 @@ T. Chan, G. Golub, R. LeVeque, Updating Formulae for Computing Sample Variances,
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -216,32 +216,52 @@ def _combine(
 def _differentiable_backward(
     ctx: Any, inputs: Sequence[Tensor | None], slopes: Sequence[Tensor]
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients as a graph of their own, by the formula written out."""
-    needed = ctx.needs_input_grad[1:]
-    wanted = [
-        tensor
-        for tensor, asked in zip(inputs, needed, strict=True)
-        if asked and tensor is not None
+    """Return the gradients as a graph of their own."""
+    found = [
+        twice_differentiable(z, scale, slope, ctx.epsilon, sum_over_all)
+        for z, scale, slope in zip(*_columns(inputs)[:2], slopes, strict=True)
     ]
-    results = [
-        _written_out(z, scale, shift, ctx.epsilon)
-        for z, scale, shift in zip(*_columns(inputs), strict=True)
-    ]
-    found = iter(torch.autograd.grad(results, wanted, slopes, create_graph=True))
-    return None, *(next(found) if asked else None for asked in needed)
+    to_z, to_scale, to_shift = zip(*found, strict=True)
+    gradients = None, *to_z, *to_scale, *to_shift
+    return tuple(
+        gradient if needed else None
+        for gradient, needed in zip(gradients, ctx.needs_input_grad, strict=True)
+    )
 
 
-def _written_out(
-    z: Tensor, scale: Tensor | None, shift: Tensor | None, epsilon: float
-) -> Tensor:
-    """Compute the norm by operations that can be differentiated any number of times."""
-    count = sum_over_all(z.new_full((1,), _values(z)))
-    mean = sum_over_all(z.sum(_dims(z))) / count
-    centred = z - _wide(mean, z)
-    variance = sum_over_all((centred * centred).sum(_dims(z))) / count
-    factor = (variance + epsilon).rsqrt()
-    result = centred * _wide(factor if scale is None else factor * scale, z)
-    return result if shift is None else result + _wide(shift, z)
+def twice_differentiable(
+    z: Tensor,
+    scale: Tensor | None,
+    slope: Tensor,
+    epsilon: float,
+    summed: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients by z, scale and shift, as operations that can themselves be
+    differentiated.
+
+    They are written out because ``torch.autograd.grad`` inside a backward would follow
+    ``z`` down to where an earlier norm took the same scale: a wrong gradient, and a
+    cost that grows with each norm by a factor.
+
+    Args:
+        z: (b, C, ...).
+        scale: (C,) or None for one.
+        slope: gradient by the result, like ``z``.
+        epsilon: added to the variance.
+        summed: adds up what the processes have; the same tensor if there is one.
+    """
+    dims = _dims(z)
+    count = summed(z.new_full((1,), _values(z)))
+    centred = z - _wide(summed(z.sum(dims)) / count, z)
+    variance = summed((centred * centred).sum(dims)) / count
+    inverse = (variance + epsilon).rsqrt()
+    normal = centred * _wide(inverse, z)
+    # what scale and shift are owed by the rows of this process
+    to_shift, to_scale = slope.sum(dims), (slope * normal).sum(dims)
+    mean_slope, mean_product = summed(to_shift) / count, summed(to_scale) / count
+    factor = inverse if scale is None else inverse * scale
+    inner = slope - _wide(mean_slope, z) - normal * _wide(mean_product, z)
+    return inner * _wide(factor, z), to_scale, to_shift
 
 
 def _values(z: Tensor) -> int:

@@ -46,6 +46,45 @@ def derivatives(out, leaves, slope):
     return first, second
 
 
+def chained(z, scale, slope, norm):
+    """Return first and second derivatives of two norms, one behind the other, that take
+    the same scale, as cells take alpha."""
+    leaves = [z.requires_grad_(), scale.requires_grad_()]
+    out = norm(torch.sin(2 * norm(z, scale)), scale)
+    first = torch.autograd.grad((out * slope).sum(), leaves, create_graph=True)
+    curved = (first[0] * slope.flip(1)).sum() + first[1].sum()
+    return first, torch.autograd.grad(curved, leaves)
+
+
+def chained_share(parallel):
+    first, end = CUTS[parallel.size][parallel.rank : parallel.rank + 2]
+    z, scale, _, slope = inputs()
+
+    def norm(z, scale):
+        one = shared_norm.Norm(z, scale, None, None, None)
+        return shared_norm.batch_norms([one], 0.1, EPSILON)[0]
+
+    with shared_norm.over_all_processes():
+        found = chained(z[first:end], scale, slope[first:end], norm)
+    return [[g.detach().numpy() for g in kind] for kind in found]
+
+
+def test_a_scale_that_two_norms_share_has_its_first_and_second_gradients():
+    z, scale, _, slope = inputs()
+    expected = chained(
+        z,
+        scale,
+        slope,
+        lambda z, scale: batch_norm(z, None, None, scale, None, True, 0.1, EPSILON),
+    )
+    told = on_ranks(chained_share, size=2)
+    for order, wanted in enumerate(expected):
+        rows = whole([each[order][0] for each in told])
+        torch.testing.assert_close(rows, wanted[0].detach(), rtol=1e-9, atol=1e-9)
+        total = sum(torch.from_numpy(each[order][1]) for each in told)
+        torch.testing.assert_close(total, wanted[1].detach(), rtol=1e-9, atol=1e-9)
+
+
 def one_share(parallel, affine, layout):
     first, end = CUTS[parallel.size][parallel.rank : parallel.rank + 2]
     z, scale, shift, slope = inputs()

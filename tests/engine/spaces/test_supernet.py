@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from searchjobs.engine.spaces.nas_bench_201 import supernet as supernet_module
 from searchjobs.engine.spaces.nas_bench_201.cell import (
@@ -177,13 +178,17 @@ def test_a_few_active_operations_equal_all_with_zero_weights(active, affine):
     assert skipped
 
 
-def test_the_alpha_hessian_equals_that_of_the_textbook():
-    plain, fused = pair(1, channels=2)
+@pytest.mark.parametrize("cells", [1, 2])
+def test_the_alpha_hessian_equals_that_of_the_textbook(cells):
+    """Two cells of a stage take the same strengths, one behind the other."""
+    plain, fused = pair(cells, channels=2)
     images, labels, alpha = data(batch=4, size=8)
 
     def hessian(logits: Tensor) -> Tensor:
         loss = cross_entropy(logits, labels)
+        (plain_slope,) = torch.autograd.grad(loss, alpha, retain_graph=True)
         (slope,) = torch.autograd.grad(loss, alpha, create_graph=True)
+        assert error(slope, plain_slope) < 1e-9
         return torch.stack(
             [
                 torch.autograd.grad(one, alpha, retain_graph=True)[0].flatten()
@@ -195,6 +200,25 @@ def test_the_alpha_hessian_equals_that_of_the_textbook():
     found = hessian(fused(images, {"cell": alpha.softmax(-1)}))
     assert error(found, expected) < 1e-9
     assert error(found, found.T) < 1e-9
+
+
+def test_a_gradient_that_can_be_differentiated_again_costs_as_much_in_each_cell():
+    class Count(TorchDispatchMode):
+        calls = 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+            self.calls += 1
+            return function(*arguments, **(keywords or {}))
+
+    images, labels, alpha = data(batch=4, size=8)
+    found = []
+    for cells in (1, 2, 3):
+        _, fused = pair(cells, channels=2)
+        loss = cross_entropy(fused(images, {"cell": alpha.softmax(-1)}), labels)
+        with Count() as count:
+            torch.autograd.grad(loss, alpha, create_graph=True)
+        found.append(count.calls)
+    assert found[2] - found[1] == pytest.approx(found[1] - found[0], rel=0.02)
 
 
 @pytest.mark.parametrize("index", [0, 138, 6111])

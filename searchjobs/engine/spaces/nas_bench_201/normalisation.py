@@ -3,9 +3,9 @@
 On a CPU, PyTorch's batch norm takes several times as long as the memory traffic of
 its formula, and in channels-last layout its gradients lose one or two digits.  Here
 the formula is a handful of whole-map operations on a channels-last map.  The backward
-of a first-order step is written out by hand; one that must itself be differentiated
-(the Hessian of alpha) goes through PyTorch's own batch norm, as do other layouts
-and devices.
+of a first-order step is written out by hand, and so is one that must itself be
+differentiated (the Hessian of alpha); other layouts and devices go through PyTorch's
+own batch norm.
 
 Source of the formulae: S. Ioffe, C. Szegedy, Batch Normalization, ICML 2015.
 """
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.functional import batch_norm
 
-from ...shared_norm import Norm, batch_norms, is_active
+from ...shared_norm import Norm, batch_norms, is_active, twice_differentiable
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -119,7 +119,8 @@ class _BatchNorm(Function):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         z, scale, shift, mean, inverse = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return _differentiable_backward(ctx, z, scale, shift, gradient)
+            found = twice_differentiable(z, scale, gradient, EPSILON, lambda own: own)
+            return found[0], found[1], None if shift is None else found[2]
         rows, slope = _rows(z), _rows(gradient)
         total = slope.sum(0)
         # sum over the batch of gradient * (z - mean)
@@ -144,24 +145,6 @@ class _BatchNorm(Function):
         if ctx.needs_input_grad[2]:
             to_shift = total
         return to_z, to_scale, to_shift
-
-
-def _differentiable_backward(
-    ctx: Any, z: Tensor, scale: Tensor, shift: Tensor | None, gradient: Tensor
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Return the gradients as a graph of their own, by PyTorch's batch norm."""
-    inputs = (z, scale, shift)
-    wanted = [
-        tensor
-        for tensor, needed in zip(inputs, ctx.needs_input_grad, strict=True)
-        if needed and tensor is not None
-    ]
-    result = batch_norm(z, None, None, scale, shift, True, MOMENTUM, EPSILON)
-    found = iter(torch.autograd.grad(result, wanted, gradient, create_graph=True))
-    to_z, to_scale, to_shift = (
-        next(found) if needed else None for needed in ctx.needs_input_grad
-    )
-    return to_z, to_scale, to_shift
 
 
 def _rows(x: Tensor) -> Tensor:
