@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from . import uploads
 from .engine import places
 from .engine.problems import Problem, SpecError
+from .engine.registry import paths_of
 from .models import Dataset, Subset, Team
 from .permissions import User, can_name_any_file
 from .subset_files import subset_of
 
 #: Options of a data set that say which images they are; the others choose among them.
 WHICH = ("name", "path", "upload", "subset")
-#: Options by which a spec names a file or a folder of the workers' machines.
-PATHS = (
-    ("dataset", "path"),
-    ("selection", "path"),
-    ("selection", "weights"),
-    ("selection", "subset"),
-)
 
 
 def problems(actor: User, team: Team, spec: Mapping[str, Any]) -> list[Problem]:
@@ -76,12 +71,25 @@ def _section(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else {}
 
 
+@cache
+def _paths() -> tuple[tuple[str, str], ...]:
+    """Return the options by which a spec names a file or a folder of the workers'
+    machines: section and option, of the parts of other packages too."""
+    from .engine.spec import PARTS  # brings PyTorch: only when needed
+
+    return tuple(
+        (section, option)
+        for section, parts in PARTS.items()
+        for option in {each: None for part in parts.all() for each in paths_of(part)}
+    )
+
+
 def _far(actor: User, team: Team, spec: Mapping[str, Any]) -> list[Problem]:
     """Say which files lie where members may not reach: a source reads there, and a
     download writes there, with the rights of the worker."""
     named = {
         (section, option): text
-        for section, option in PATHS
+        for section, option in _paths()
         if (text := str(_section(spec, section).get(option) or "").strip())
         and not (option == "subset" and places.subset_id(text))
         and not _is_near(text)

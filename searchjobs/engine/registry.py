@@ -33,7 +33,8 @@ def setting(
     """A field with all that the form shows of it.
 
     ``names="operations"``: the value is one of the operations of the search space;
-    ``names="subsets"``: it is the id of a subset, or the path of its file.
+    ``names="subsets"``: it is the id of a subset, or the path of its file;
+    ``names="files"``: it is the path of a file or a folder on the worker's machine.
     ``labels``: how pages write a value that is no plain word, such as a recipe's name.
     """
     return Field(
@@ -77,6 +78,16 @@ class Part:
 
 
 P = TypeVar("P", bound=type[Part])
+
+
+def paths_of(part: type[Part]) -> list[str]:
+    """Return the options of a part by which a spec may name a file."""
+    return [
+        name
+        for name, field in part.Options.model_fields.items()
+        if isinstance(field.json_schema_extra, dict)
+        and field.json_schema_extra.get("names") in {"files", "subsets"}
+    ]
 
 
 class Registry(Generic[P]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,7 +14,10 @@ from django.db import connection, transaction
 
 from searchjobs import belongings, datasets, uploads
 from searchjobs.engine import places
+from searchjobs.engine.contracts import derivations
 from searchjobs.engine.problems import SpecError
+from searchjobs.engine.registry import Options, Part, paths_of, setting
+from searchjobs.engine.spec import PARTS
 from searchjobs.evaluations import launch_training
 from searchjobs.launch import launch
 from searchjobs.lifecycle import NotAllowedError
@@ -181,6 +184,49 @@ def test_files_of_a_selection_are_bound_to_the_data_folder_too(
     assert not belongings.problems(maintainer, team, spec)
     spec["selection"][option] = f"{root}{value}"
     assert not belongings.problems(user, team, spec)
+
+
+class _ForeignOptions(Options):
+    name: Literal["foreign"] = "foreign"
+    model: str = setting("", "Network", "Where it lies.", names="files")
+    model_name: str = setting("", "Name", "What it is called.")
+
+
+class _Foreign(Part):
+    name = "foreign"
+    Options = _ForeignOptions
+
+
+def test_a_file_that_a_part_of_another_package_names_is_bound_too(
+    user: User, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(derivations, "_parts", {**derivations._parts, "x": _Foreign})
+    belongings._paths.cache_clear()
+    spec = {"derivation": {"name": "foreign", "model": "/a.pth", "model_name": "/b"}}
+    try:
+        found = belongings.problems(user, team, spec)
+    finally:
+        belongings._paths.cache_clear()
+    assert [problem.field for problem in found] == ["derivation.model"]
+
+
+def test_every_option_that_is_called_a_file_or_a_folder_is_marked_as_one() -> None:
+    called = {
+        (section, part.name, option)
+        for section, parts in PARTS.items()
+        for part in parts.all()
+        for option, field in part.Options.model_fields.items()
+        if field.annotation is str
+        and {"file", "folder"} & {*f"{field.title} {field.description}".lower().split()}
+    }
+    marked = {
+        (section, part.name, option)
+        for section, parts in PARTS.items()
+        for part in parts.all()
+        for option in paths_of(part)
+    }
+    assert called <= marked
+    assert ("selection", "transfer", "weights") in called
 
 
 def test_a_subset_by_its_path_is_refused_once(user: User, team: Team) -> None:

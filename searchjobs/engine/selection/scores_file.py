@@ -36,6 +36,7 @@ class ScoresFileOptions(ReductionOptions):
         "heading id,score, or npy with one score an image. An id is the place of an "
         "image in the data set, from 0. Higher means harder.",
         advanced=False,
+        names="files",
     )
 
 

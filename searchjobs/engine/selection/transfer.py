@@ -47,6 +47,7 @@ class TransferOptions(NetworkOptions):
         "trained on ImageNet. Empty: a small network learns from the images themselves "
         "instead, which is no transfer; the scores are labelled so.",
         advanced=False,
+        names="files",
     )
     compat: bool = setting(
         False,

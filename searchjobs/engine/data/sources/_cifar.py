@@ -36,6 +36,7 @@ class CifarOptions(SourceOptions):
         "Folder that holds the published files, unpacked or as the tar archive. "
         "Empty looks in the site's data folder.",
         advanced=False,
+        names="files",
     )
     download: bool = setting(
         False,

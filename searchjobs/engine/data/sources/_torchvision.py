@@ -36,6 +36,7 @@ class TorchvisionOptions(SourceOptions):
         "Folder under which torchvision finds the published files. Empty looks in "
         "the site's data folder.",
         advanced=False,
+        names="files",
     )
     download: bool = setting(
         False, "Download", "Fetch the files if they are not there.", advanced=False

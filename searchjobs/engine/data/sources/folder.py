@@ -30,6 +30,7 @@ class FolderOptions(SquareOptions):
         "it holds a folder named train, that one is used, and test or val beside it "
         "to test trained cells by.",
         advanced=False,
+        names="files",
     )
 
 

@@ -41,6 +41,7 @@ class ImageNetOptions(SourceOptions):
         "Folder that holds train, with one sub-folder of images a class, on the "
         "worker's machine; test or val beside it tests trained cells.",
         advanced=False,
+        names="files",
     )
     image_size: int = setting(  # type: ignore[assignment]
         224,

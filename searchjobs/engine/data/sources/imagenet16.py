@@ -44,6 +44,7 @@ class ImageNet16Options(SourceOptions):
         "to test trained cells by), or the files that a former reading has left. Empty "
         "looks in the site's data folder.",
         advanced=False,
+        names="files",
     )
 
 

@@ -45,6 +45,7 @@ class NpzOptions(SourceOptions):
         "hold the names, test_images and test_labels (or x_test and y_test) what tests "
         "trained cells.",
         advanced=False,
+        names="files",
     )
 
 
