@@ -255,13 +255,14 @@ def twice_differentiable(
     centred = z - _wide(summed(z.sum(dims)) / count, z)
     variance = summed((centred * centred).sum(dims)) / count
     inverse = (variance + epsilon).rsqrt()
-    normal = centred * _wide(inverse, z)
     # what scale and shift are owed by the rows of this process
-    to_shift, to_scale = slope.sum(dims), (slope * normal).sum(dims)
-    mean_slope, mean_product = summed(to_shift) / count, summed(to_scale) / count
+    to_shift, to_scale = slope.sum(dims), (slope * centred).sum(dims) * inverse
     factor = inverse if scale is None else inverse * scale
-    inner = slope - _wide(mean_slope, z) - normal * _wide(mean_product, z)
-    return inner * _wide(factor, z), to_scale, to_shift
+    constant = factor * summed(to_shift) / count
+    along = factor * inverse * summed(to_scale) / count
+    # multiplied out, so that the graph keeps two maps: slope and centred
+    to_z = slope * _wide(factor, z) - _wide(constant, z) - centred * _wide(along, z)
+    return to_z, to_scale, to_shift
 
 
 def _values(z: Tensor) -> int:
