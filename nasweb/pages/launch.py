@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from nasweb import access, estimates, spec_fields, spec_form
 from nasweb.datasets.named import name_of
+from nasweb.parts import label_of
 from nasweb.plan_chart import chart
 from nasweb.spec_fields import Field, Option
 from nasweb.spec_form import Values
@@ -27,6 +28,7 @@ from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import Recipe, all_recipes
 from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import SearchSpec
+from searchjobs.engine.spec import defaults as spec_defaults
 from searchjobs.engine.tables import find_recipe
 from searchjobs.engine.validation import validate
 from searchjobs.models import Dataset, Experiment, Job, Queue, Subset, Team
@@ -382,7 +384,7 @@ def _frozen(steps: Sequence[int]) -> list[str]:
 
 
 def _suggested_name(team: Team, values: Values) -> str:
-    """Return a name in the papers' manner: ``DARTS + BDP · CIFAR-10``."""
+    """Return a name in the papers' manner: ``DARTS + EX + BDP · CIFAR-10``."""
     method, selection, dataset = (
         spec_fields.chosen_part(section, values)
         for section in ("method", "selection", "dataset")
@@ -392,15 +394,32 @@ def _suggested_name(team: Team, values: Values) -> str:
     if "dataset" in spec_form.ignored(values):  # that of the method's own options
         searched = DATASETS.get(values.get("method.dataset", ""), "")
         return " · ".join(filter(None, [_short(method.label), searched]))
-    by = [method.label] if selection.name == "full" else [method.label, selection.label]
-    searched = name_of(team, spec_form.to_data(values)["dataset"]).label
-    return f"{' + '.join(_short(label) for label in by)} · {searched}"
+    data = spec_form.to_data(values)
+    by = dict.fromkeys(_short(label) for label in [method.label, *_beside(data)])
+    return f"{' + '.join(by)} · {name_of(team, data['dataset']).label}"
+
+
+def _beside(data: Mapping[str, Any]) -> list[str]:
+    """Return labels of what a search does beside its method: other rates, samples that
+    it chooses, rules that stop it, and a derivation that is not the method's."""
+    usual = spec_defaults(method=data["method"]["name"]).get("derivation", {})
+    found = []
+    if data["training"]["exchange"] != "off":
+        found.append(str(SearchSpec.title_of(["training", "exchange"])))
+    if data["selection"]["name"] != "full":
+        found.append(label_of("selection", data["selection"]["name"]))
+    acting = [rule for rule in data["stopping"] if rule.get("watch") != "true"]
+    found += [label_of("stopping", rule["name"]) for rule in acting]
+    if data["derivation"]["name"] != usual.get("name", "argmax"):
+        found.append(label_of("derivation", data["derivation"]["name"]))
+    return found
 
 
 def _short(label: str) -> str:
     """Return a label's acronym in brackets, else what stands before a comma."""
-    if label.endswith(")"):
-        return label[label.rindex("(") + 1 : -1]
+    _, _, acronym = label.removesuffix(")").rpartition("(")
+    if label.endswith(")") and acronym.isupper():
+        return acronym
     return label.partition(",")[0].strip()
 
 

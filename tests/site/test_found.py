@@ -90,7 +90,7 @@ def test_every_architecture_stands_there_with_its_table_row(
     import_table({THREE: 94.1, OTHER: 91.5, NONE: 10.0})
     html = client_for(user).get(f"/runs/{run.uuid}/{tab}").content.decode()
     three, none, without, rule = rows_of(html)
-    assert three.startswith("conv 3×3 Magnitude peak of each operation 6")
+    assert three.startswith("conv 3×3 Magnitude peak of each operation (SS) 6")
     assert "It peaks here." in three
     assert three.endswith("91.10 94.10 " * 2 + "91.10 94.10")  # three data sets
     assert "output not connected" in none

@@ -41,7 +41,7 @@ class MagnitudePeakOptions(Options):
 @derivations.register
 class MagnitudePeak(Derivation):
     name = "magnitude-peak"
-    label = "Magnitude peak of each operation"
+    label = "Magnitude peak of each operation (SS)"
     summary = (
         "For each operation, the architecture of the epoch at which it was strongest."
     )
