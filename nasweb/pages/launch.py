@@ -418,7 +418,7 @@ def _beside(data: Mapping[str, Any]) -> list[str]:
 def _short(label: str) -> str:
     """Return a label's acronym in brackets, else what stands before a comma."""
     _, _, acronym = label.removesuffix(")").rpartition("(")
-    if label.endswith(")") and acronym.isupper():
+    if label.endswith(")") and " " not in acronym and acronym != acronym.lower():
         return acronym
     return label.partition(",")[0].strip()
 
