@@ -26,6 +26,7 @@ from nasweb.forecast import (
     forecast,
     line_of,
 )
+from nasweb.runs.status import SEARCH
 from nasweb.runs.words import duration
 from searchjobs.liveness import answering
 from searchjobs.models import Attempt, AuditEvent, Job, Queue, Run, Slot
@@ -323,7 +324,8 @@ def _rest(
     if row.leaving:
         return LEAVING
     relative = rate.spread / rate.seconds if rate else 0.0
-    told = row.progress.get("seconds_left")
+    whole = not row.epochs or row.progress.get("phase", SEARCH) == SEARCH
+    told = row.progress.get("seconds_left") if whole else None
     seconds: float | None = None
     if told is not None and row.progress.get("epoch", 0) > row.epoch:
         seconds = float(told)

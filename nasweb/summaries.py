@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nasweb.comparison import Spread, spread
 from nasweb.runs.points import whole_share
-from nasweb.runs.status import share_done
+from nasweb.runs.status import share_done, within
 from searchjobs import benchmark
 from searchjobs.benchmark import TableEntry, TableValue
 from searchjobs.models import Run
@@ -57,7 +57,7 @@ class Row:
     def seconds_left(self) -> float | None:
         if not self.active:
             return None
-        return self.run.job.progress.get("seconds_left")
+        return within(self.run).get("seconds_left")
 
     @property
     def cost_share(self) -> float | None:

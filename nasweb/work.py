@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nasweb.runs.words import duration
+from nasweb.runs.words import phase_words
 from searchjobs.models import Job
 from searchjobs.states import HELD, TERMINAL, State
 
@@ -57,8 +57,10 @@ def _share(job: Job) -> float | None:
         return 1.0
     progress = job.progress or {}
     epochs, steps = progress.get("epochs"), progress.get("steps")
-    if not epochs or not steps:
+    if not steps:
         return None
+    if not epochs:
+        return float(min(1.0, progress.get("step", 0) / steps))
     done = max(progress.get("epoch", 1) - 1, 0) + progress.get("step", 0) / steps
     return float(min(1.0, done / epochs))
 
@@ -71,7 +73,5 @@ def _words(job: Job) -> list[str]:
     progress = job.progress or {}
     words = [f"{job.worker.name} {job.slot}".strip()] if job.worker else []
     if progress.get("phase"):
-        words.append(str(progress["phase"]))
-    if progress.get("seconds_left") is not None:
-        words.append(f"{duration(progress['seconds_left'])} left")
+        words.append(phase_words(progress, by_epochs=True))
     return words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from nasweb.figures.theme import operation_words
@@ -10,7 +11,10 @@ from searchjobs.states import APPEARANCE, HELD, HOLDING, TERMINAL, State
 
 from . import points as rows
 from .tiles import samples
-from .words import duration
+from .words import duration, phase_words
+
+SEARCH = "search"
+"""The phase of a run that goes through its epochs."""
 
 
 def status(run: Run) -> dict[str, Any]:
@@ -48,11 +52,18 @@ def share_done(run: Run) -> float:
     """Return the share of the search that is done, 0 to 1."""
     if run.job.state == State.SUCCEEDED:
         return 1.0
-    progress = run.job.progress or {}
+    progress = within(run)
     inside = 0.0
     if progress.get("epoch") == run.epoch + 1 and progress.get("steps"):
         inside = min(1.0, progress.get("step", 0) / progress["steps"])
     return min(1.0, (run.epoch + inside) / run.epochs) if run.epochs else 0.0
+
+
+def within(run: Run) -> Mapping[str, Any]:
+    """Return where a run is in its epochs; empty while it does something else, such as
+    choosing samples or deriving, whose steps and seconds are no epoch's."""
+    progress = run.job.progress or {}
+    return progress if progress.get("phase", SEARCH) == SEARCH else {}
 
 
 def waiting(run: Run) -> str:
@@ -74,7 +85,7 @@ def waiting(run: Run) -> str:
         return f"The run ended before its first {word} was finished; its log says why."
     if job.state not in HELD:
         return f"The run is paused. The charts begin when its first {word} is finished."
-    left = (job.progress or {}).get("seconds_left")
+    left = within(run).get("seconds_left")
     if left and run.epochs:
         first = duration(left / run.epochs)
         return f"No {word} has finished yet; the first takes about {first}."
@@ -121,11 +132,10 @@ def _summary(run: Run) -> str:
     job = run.job
     progress = job.progress or {}
     parts = [f"{_word(run)} {run.epoch} of {run.epochs}"]
-    phase = progress.get("phase", "search")
     if job.state in HELD:
-        if phase != "search":
-            parts.append(phase)
-        if progress.get("seconds_left") is not None:
+        if progress and not within(run):
+            parts.append(phase_words(progress, by_epochs=not run.epoch))
+        elif progress.get("seconds_left") is not None:
             parts.append(f"{duration(progress['seconds_left'])} left")
         if progress.get("samples_per_second"):
             parts.append(f"{progress['samples_per_second']:,.0f} samples/s")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def duration(seconds: float | None) -> str:
     """Write a time span with its two largest units: ``2 h 41 min``, ``12 s``."""
@@ -22,6 +25,18 @@ def duration(seconds: float | None) -> str:
         return _two(minutes // 60, "h", minutes % 60, "min")
     hours = round(minutes / 60)
     return _two(hours // 24, "d", hours % 24, "h")
+
+
+def phase_words(progress: Mapping[str, Any], *, by_epochs: bool) -> str:
+    """Say where a phase stands and how long it goes on: ``K-means 3 of 10, 40 s left``;
+    ``training the cell, epoch 3 of 10``, if its epochs are its own."""
+    phase, steps = progress["phase"], progress.get("steps")
+    if by_epochs and progress.get("epochs"):
+        told = f"{phase}, epoch {progress['epoch']:,} of {progress['epochs']:,}"
+    else:
+        told = f"{phase} {progress['step']:,} of {steps:,}" if steps else str(phase)
+    left = progress.get("seconds_left")
+    return told if left is None else f"{told}, {duration(left)} left"
 
 
 def _two(large: int, unit: str, small: int, smaller: str) -> str:

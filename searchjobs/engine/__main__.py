@@ -72,6 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     from .eventlog import EventLog
     from .events import Event, Failed, to_line
     from .faults import explain
+    from .pace import timed
     from .problems import SpecError
     from .words import log_line
 
@@ -123,7 +124,7 @@ def _run(options: argparse.Namespace) -> int:
         if leads:
             _prepare(out, spec.to_yaml(), options.resume)
             log = EventLog(out)
-        for event in work.events(spec, out, options.resume):
+        for event in timed(work.events(spec, out, options.resume)):
             if leads:
                 tell(event)
         _leave_the_others()

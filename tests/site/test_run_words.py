@@ -8,7 +8,7 @@ import pytest
 
 from nasweb.runs.spec_view import differences, flatten
 from nasweb.runs.tiles import tiles
-from nasweb.runs.words import compact, duration, per_cent
+from nasweb.runs.words import compact, duration, per_cent, phase_words
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,22 @@ def test_a_duration_has_its_two_largest_units(
     seconds: float | None, words: str
 ) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("progress", "by_epochs", "words"),
+    [
+        ({"step": 3, "steps": 10, "seconds_left": 40}, True, "x 3 of 10, 40 s left"),
+        ({"step": 3, "steps": 1000}, False, "x 3 of 1,000"),
+        ({"epoch": 2, "epochs": 50, "step": 3, "steps": 9}, True, "x, epoch 2 of 50"),
+        ({"epoch": 50, "epochs": 50, "step": 3, "steps": 9}, False, "x 3 of 9"),
+        ({"step": 0, "steps": 0}, False, "x"),
+    ],
+)
+def test_a_phase_tells_where_it_stands(
+    progress: dict[str, Any], by_epochs: bool, words: str
+) -> None:
+    assert phase_words({"phase": "x", **progress}, by_epochs=by_epochs) == words
 
 
 def test_shares_and_large_numbers() -> None:

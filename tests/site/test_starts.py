@@ -159,6 +159,9 @@ def test_a_running_search_tells_its_rest_itself(
     told = {"epoch": 3, "seconds_left": 77.0}
     Job.objects.filter(pk=run.job_id).update(progress=told)
     assert foretold() == 77.0
+    phase = told | {"phase": "training the autoencoder"}
+    Job.objects.filter(pk=run.job_id).update(progress=phase)
+    assert foretold() == pytest.approx(spent), "what is left of a phase is not the rest"
     Run.objects.filter(pk=run.pk).update(
         epoch=3, seconds_search=9, seconds_evaluation=0
     )

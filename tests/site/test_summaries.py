@@ -10,7 +10,7 @@ from nasweb import summaries
 from nasweb.runs import points
 from nasweb.runs.charts import tiles_of
 from nasweb.runs.setting import setting_of
-from nasweb.runs.status import share_done
+from nasweb.runs.status import share_done, status
 from nasweb.templatetags.numbers import genotype, percent
 from searchjobs.engine.plan import plan
 from searchjobs.models import Queue, Run, Team
@@ -33,10 +33,29 @@ def test_progress_counts_the_epoch_that_is_under_way(
     assert share_done(run) == pytest.approx(0.2)
     run.job.progress = {"epoch": 5, "step": 5, "steps": 10}
     assert share_done(run) == pytest.approx(0.225)
+    run.job.progress |= {"phase": "controller"}  # whose steps are no epoch's
+    assert share_done(run) == pytest.approx(0.2)
     run.job.progress = {"epoch": 2, "step": 0, "steps": 10}  # after a restart
     assert share_done(run) == pytest.approx(0.2)
     run.job.state = "succeeded"
     assert share_done(run) == 1.0
+
+
+@pytest.mark.django_db
+def test_a_choice_before_the_first_epoch_tells_its_own_steps_and_time(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    run = make_run(user, team, cpu_queue, state="running", finished=0)
+    fit = {"phase": "autoencoder", "epoch": 1, "epochs": 50, "step": 3, "steps": 4}
+    run.job.progress = {**fit, "seconds_left": 40.0}
+    told = status(run)
+    assert told["share"] == 0
+    assert told["summary"] == "epoch 0 of 20 · autoencoder, epoch 1 of 50, 40 s left"
+    assert "takes about" not in told["waiting"]
+    assert summaries.Row(run, None).seconds_left is None
+    run.job.progress |= {"phase": "search", "epochs": 20}
+    assert "about 2 s" in status(run)["waiting"]
+    assert summaries.Row(run, None).seconds_left == 40.0
 
 
 @pytest.mark.django_db
