@@ -8,7 +8,7 @@ preview, would tell of what is another team's.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,32 +84,43 @@ def _paths() -> tuple[tuple[str, str], ...]:
     )
 
 
+def _named(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the files and folders that a spec names, each with its field; of stopping
+    rules there may be several."""
+    for section, option in _paths():
+        given = spec.get(section)
+        parts = enumerate(given) if isinstance(given, list) else [("", given)]
+        for number, part in parts:
+            text = part.get(option) if isinstance(part, Mapping) else None
+            if text and (path := str(text).strip()):
+                yield ".".join(filter(None, [section, str(number), option])), path
+
+
 def _far(actor: User, team: Team, spec: Mapping[str, Any]) -> list[Problem]:
     """Say which files lie where members may not reach: a source reads there, and a
     download writes there, with the rights of the worker."""
     named = {
-        (section, option): text
-        for section, option in _paths()
-        if (text := str(_section(spec, section).get(option) or "").strip())
-        and not (option == "subset" and places.subset_id(text))
+        field: text
+        for field, text in _named(spec)
+        if not (field == "selection.subset" and places.subset_id(text))
         and not _is_near(text)
     }
     if not named or can_name_any_file(actor, team):
         return []
     if _is_registered(team, _section(spec, "dataset")):
-        named.pop(("dataset", "path"), None)
+        named.pop("dataset.path", None)
     root = places.data_root()
     return [
         Problem(
-            f"{section}.{option}",
+            field,
             f"{text} lies outside of the data folder {root}, where members name files; "
             + (
                 "ask a maintainer of the team to register it as a data set."
-                if section == "dataset"
+                if field == "dataset.path"
                 else "put it there, or ask a maintainer of the team to launch this."
             ),
         )
-        for (section, option), text in named.items()
+        for field, text in named.items()
     ]
 
 

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 
 from searchjobs import belongings, datasets, uploads
 from searchjobs.engine import places
-from searchjobs.engine.contracts import derivations
+from searchjobs.engine.contracts import derivations, stopping_rules
 from searchjobs.engine.problems import SpecError
 from searchjobs.engine.registry import Options, Part, paths_of, setting
 from searchjobs.engine.spec import PARTS
@@ -200,14 +200,17 @@ class _Foreign(Part):
 def test_a_file_that_a_part_of_another_package_names_is_bound_too(
     user: User, team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(derivations, "_parts", {**derivations._parts, "x": _Foreign})
+    for parts in (derivations, stopping_rules):
+        monkeypatch.setattr(parts, "_parts", {**parts._parts, "x": _Foreign})
     belongings._paths.cache_clear()
-    spec = {"derivation": {"name": "foreign", "model": "/a.pth", "model_name": "/b"}}
+    named = {"name": "foreign", "model": "/a.pth", "model_name": "/b"}
+    spec = {"derivation": named, "stopping": [{"name": "darts-es"}, named]}
     try:
         found = belongings.problems(user, team, spec)
     finally:
         belongings._paths.cache_clear()
-    assert [problem.field for problem in found] == ["derivation.model"]
+    fields = {problem.field for problem in found}
+    assert fields == {"derivation.model", "stopping.1.model"}
 
 
 def test_every_option_that_is_called_a_file_or_a_folder_is_marked_as_one() -> None:
