@@ -43,6 +43,12 @@ _SECONDS = f"""
         IS DISTINCT FROM (given.train, coalesce(given.valid, stored.valid_seconds))
 """
 
+# Without it the planner may take both tables for empty: autovacuum can have looked at
+# them when an import had just been rolled back, and it sees the new rows only after the
+# commit.  The join below would then compare every row with every architecture, which
+# takes many minutes; so would the first pages after the import.
+_ANALYZE = f"ANALYZE {_ARCHITECTURES}, {_RESULTS}"
+
 # What was there before and what came now are ranked together.
 _RANK = f"""
     UPDATE {_RESULTS} AS stored
@@ -81,6 +87,7 @@ def store(space: str, rows: Sequence[CheckedRow], source: str = "") -> Stored:
         columns = zip(*results, strict=True)
         with connection.cursor() as cursor:
             cursor.execute(_UPSERT, [_array(column) for column in columns])
+            cursor.execute(_ANALYZE)
             cursor.execute(_RANK, [space])
             timed = [(ids[r.encoding], *r.seconds) for r in rows if r.seconds]
             if timed:
