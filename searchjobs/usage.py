@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from django.db import connection
+from django.utils import timezone
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class Used:
     hours: float
 
 
-def device_hours(days: int = 7) -> list[Used]:
+def device_hours(days: int = 7, now: datetime | None = None) -> list[Used]:
     """Return device hours by day, team and kind of device, of the last days.
 
-    The window is whole days in UTC and ends with today.  An attempt counts for each of
-    its devices, on each day for the part that lies in it; one that still runs counts
-    up to now.  Days on which a team used nothing have no row.
+    The window is whole days in UTC and ends with the day of ``now``, the moment of the
+    call if none is given: a page that names the days itself gives the moment for which
+    it names them, or midnight could fall between the two.  An attempt counts for each
+    of its devices, on each day for the part that lies in it; one that still runs
+    counts up to ``now``.  Days on which a team used nothing have no row.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -33,17 +36,18 @@ def device_hours(days: int = 7) -> list[Used]:
             WITH spent AS (
                 SELECT team_id, device, devices,
                        timezone('UTC', started) AS started,
-                       timezone('UTC', coalesce(ended, now())) AS ended
+                       timezone('UTC',
+                           coalesce(ended, greatest(%(now)s, started))) AS ended
                 FROM searchjobs_attempt
                 WHERE ended IS NULL OR ended > timezone('UTC',
-                    date_trunc('day', timezone('UTC', now()))
+                    date_trunc('day', timezone('UTC', %(now)s))
                     - make_interval(days => %(days)s - 1))
             ), each_day AS (
                 SELECT day, day + interval '1 day' AS next
                 FROM generate_series(
-                    date_trunc('day', timezone('UTC', now()))
+                    date_trunc('day', timezone('UTC', %(now)s))
                         - make_interval(days => %(days)s - 1),
-                    date_trunc('day', timezone('UTC', now())),
+                    date_trunc('day', timezone('UTC', %(now)s)),
                     interval '1 day'
                 ) AS day
             )
@@ -58,7 +62,7 @@ def device_hours(days: int = 7) -> list[Used]:
             GROUP BY each_day.day, team.id, team.name, spent.device
             ORDER BY each_day.day, team.name, spent.device
             """,
-            {"days": days},
+            {"days": days, "now": now or timezone.now()},
         )
         return [
             Used(day, team_id, team, device, float(hours))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,8 +15,11 @@ from tests.factories import make_team
 
 pytestmark = pytest.mark.django_db
 
-MIDNIGHT = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-#: Noon of the day before today.
+#: The moment of each question: a fixed one, so that no midnight falls between the rows
+#: of a test and its question.
+NOW = datetime(2026, 3, 5, 15, 30, tzinfo=UTC)
+MIDNIGHT = NOW.replace(hour=0, minute=0)
+#: Noon of the day before.
 NOON = MIDNIGHT - timedelta(hours=12)
 
 
@@ -43,10 +46,10 @@ def attempt(
 
 
 def used(days: int = 7) -> list[tuple[int, str, str, float]]:
-    """Return rows with the day as days before today."""
+    """Return rows with the day as days before that of the question."""
     return [
-        ((MIDNIGHT.date() - row.day).days, row.team, row.device, round(row.hours, 6))
-        for row in device_hours(days)
+        ((NOW.date() - row.day).days, row.team, row.device, round(row.hours, 6))
+        for row in device_hours(days, NOW)
     ]
 
 
@@ -69,10 +72,20 @@ def test_what_lies_before_the_window_counts_no_more(job: Job) -> None:
     assert used(days=8) == [(7, "Digits", "cpu", 3.0), (6, "Digits", "cpu", 1.0)]
 
 
-def test_what_runs_counts_up_to_now(job: Job) -> None:
+def test_what_runs_counts_up_to_the_moment_of_the_question(job: Job) -> None:
+    attempt(job, NOW - timedelta(minutes=30), None)
+    assert used() == [(0, "Digits", "cpu", 0.5)]
+
+
+def test_the_moment_of_the_question_is_now_if_none_is_given(job: Job) -> None:
     attempt(job, timezone.now() - timedelta(minutes=30), None)
     hours = sum(row.hours for row in device_hours())
     assert hours == pytest.approx(0.5, abs=0.01)
+
+
+def test_what_began_by_a_clock_ahead_of_ours_counts_nothing_yet(job: Job) -> None:
+    attempt(job, NOW + timedelta(seconds=5), None)
+    assert used() == [(0, "Digits", "cpu", 0.0)]
 
 
 def test_teams_are_told_apart_and_the_most_comes_first(job: Job, user: User) -> None:
@@ -86,7 +99,7 @@ def test_teams_are_told_apart_and_the_most_comes_first(job: Job, user: User) -> 
     attempt(job, NOON, 1)
     attempt(others, NOON, 2)
     attempt(others, NOON, 1, "cuda")
-    found = totals(device_hours())
+    found = totals(device_hours(now=NOW))
     assert {device: list(teams) for device, teams in found.items()} == {
         "cpu": ["Others", "Digits"],
         "cuda": ["Others"],
@@ -99,4 +112,4 @@ def test_one_query_is_enough(
 ) -> None:
     attempt(job, NOON, 1)
     with django_assert_num_queries(1):
-        device_hours(30)
+        device_hours(30, NOW)

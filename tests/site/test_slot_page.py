@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -193,9 +193,12 @@ def test_devices_in_words() -> None:
     assert device_words(large) == "GPUs *A100*, from 40 GiB"
 
 
-def test_a_moment_of_today_is_a_time_and_another_has_its_day() -> None:
-    now = timezone.now().replace(hour=10, minute=12)
+def test_a_moment_of_today_is_a_time_and_another_has_its_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = datetime(2026, 5, 4, 10, 12, tzinfo=UTC)
+    monkeypatch.setattr(timezone, "now", lambda: now + timedelta(hours=13))
     assert moment_words(now) == "10:12"
-    before = now.replace(year=2024, month=5, day=3)
+    before = now.replace(day=3)
     assert moment_words(before) == "3 May 10:12"
     assert moment_words(None) == ""

@@ -31,10 +31,10 @@ def index(request: HttpRequest) -> HttpResponse:
     given = request.GET.get("days", "")
     days = int(given) if given.isdecimal() and len(given) < 4 else DAYS
     days = min(max(days, 1), MOST_DAYS)
-    used = device_hours(days)
+    now = timezone.now()
+    used = device_hours(days, now)
     found = totals(used)
-    today = timezone.now().date()
-    columns = [today - timedelta(days=ago) for ago in range(days - 1, -1, -1)]
+    columns = [now.date() - timedelta(days=ago) for ago in range(days - 1, -1, -1)]
     if days > MOST_COLUMNS:
         columns = []
     parts = [
