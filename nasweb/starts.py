@@ -324,15 +324,17 @@ def _rest(
     if row.leaving:
         return LEAVING
     relative = rate.spread / rate.seconds if rate else 0.0
+    told = row.progress.get("seconds_left")
     whole = not row.epochs or row.progress.get("phase", SEARCH) == SEARCH
-    told = row.progress.get("seconds_left") if whole else None
+    # Choosing samples, deriving and the like tell their own rest: epochs come on top.
+    phase = 0.0 if whole or told is None else float(told)
     seconds: float | None = None
-    if told is not None and row.progress.get("epoch", 0) > row.epoch:
+    if whole and told is not None and row.progress.get("epoch", 0) > row.epoch:
         seconds = float(told)
     elif row.epoch:
-        seconds = row.seconds / row.epoch * max(0, row.epochs - row.epoch)
+        seconds = row.seconds / row.epoch * max(0, row.epochs - row.epoch) + phase
     elif rate is not None and row.units is not None:
-        seconds = max(0.0, rate.seconds * row.units - elapsed)
+        seconds = max(phase, rate.seconds * row.units - elapsed)
     if seconds is None:
         return None
     most = _left(row, hours) - elapsed

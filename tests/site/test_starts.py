@@ -161,13 +161,40 @@ def test_a_running_search_tells_its_rest_itself(
     assert foretold() == 77.0
     phase = told | {"phase": "training the autoencoder"}
     Job.objects.filter(pk=run.job_id).update(progress=phase)
-    assert foretold() == pytest.approx(spent), "what is left of a phase is not the rest"
+    assert foretold() == pytest.approx(spent + 77), "epochs follow the phase"
+    Job.objects.filter(pk=run.job_id).update(progress=told)
     Run.objects.filter(pk=run.pk).update(
         epoch=3, seconds_search=9, seconds_evaluation=0
     )
     assert foretold() == 3.0  # what was told of epoch 3 is out of date
+    Run.objects.filter(pk=run.pk).update(epoch=4)
+    assert foretold() == 0.0
+    phase = {"phase": "deriving the cell", "seconds_left": 40.0}
+    Job.objects.filter(pk=run.job_id).update(progress=phase)
+    assert foretold() == 40.0, "the derivation goes on after the last epoch"
     Job.objects.filter(pk=run.job_id).update(cancel_requested=True)
     assert foretold() == starts.LEAVING.seconds
+
+
+def test_choosing_samples_before_the_first_epoch_takes_at_least_what_it_tells(
+    user: User, team: Team, cpu_queue: Queue
+) -> None:
+    slot = make_slot()
+    units = plan(SPEC).cost_units
+    ended_run(user, team, cpu_queue, 10_000 / units)
+    run = make_run(user, team, cpu_queue, spec=SPEC, state="running")
+    attempt_of(run.job, 6_000, ended=False)
+    Slot.objects.filter(pk=slot.pk).update(job=run.job)
+    waiting = make_run(user, team, cpu_queue, spec=SPEC, state="queued").job_id
+    found = {}
+    for left in (None, 1_000.0, 30_000.0):
+        phase = {"phase": "training the autoencoder", "seconds_left": left}
+        Job.objects.filter(pk=run.job_id).update(progress=phase)
+        found[left] = starts.starts()[waiting].seconds
+    # 10,000 s as runs like it, of which 6,000 are gone.
+    assert found[None] == pytest.approx(4_000, abs=300)
+    assert found[1_000.0] == pytest.approx(4_000, abs=300)
+    assert found[30_000.0] == 30_000.0
 
 
 def test_a_time_limit_bounds_what_a_run_takes(
