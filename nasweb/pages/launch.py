@@ -14,9 +14,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from nasweb import access, estimates, spec_fields, spec_form
-from nasweb.datasets.named import name_of
-from nasweb.parts import label_of
 from nasweb.plan_chart import chart
+from nasweb.search_names import suggested_name
 from nasweb.spec_fields import Field, Option
 from nasweb.spec_form import Values
 from searchjobs import belongings, placing, reproduce
@@ -28,7 +27,6 @@ from searchjobs.engine.problems import Problem, SpecError
 from searchjobs.engine.recipes import Recipe, all_recipes
 from searchjobs.engine.seeds import parse_seeds
 from searchjobs.engine.spec import SearchSpec
-from searchjobs.engine.spec import defaults as spec_defaults
 from searchjobs.engine.tables import find_recipe
 from searchjobs.engine.validation import validate
 from searchjobs.models import Dataset, Experiment, Job, Queue, Subset, Team
@@ -240,7 +238,7 @@ def _launch(request: HttpRequest, team: Team, draft: Draft) -> Experiment:
     return launching.launch(
         request.user,
         team,
-        about["name"].strip() or _suggested_name(team, draft.values),
+        about["name"].strip() or suggested_name(team, draft.values),
         draft.spec,
         draft.seeds,
         queue=queue,
@@ -287,7 +285,7 @@ def _form_context(request: HttpRequest, team: Team, draft: Draft) -> dict[str, A
         "about": _about_fields(draft, own, _priorities(request, team)),
         "wrong": len(draft.problems),
         "unfolded": draft.unfolded or form.advanced_wrong,
-        "suggested_name": _suggested_name(team, draft.values),
+        "suggested_name": suggested_name(team, draft.values),
     }
 
 
@@ -381,46 +379,6 @@ def _frozen(steps: Sequence[int]) -> list[str]:
             single = len(epochs) == 1
             found.append(str(epochs[0]) if single else f"{epochs[0]} to {epochs[-1]}")
     return found
-
-
-def _suggested_name(team: Team, values: Values) -> str:
-    """Return a name in the papers' manner: ``DARTS + EX + BDP · CIFAR-10``."""
-    method, selection, dataset = (
-        spec_fields.chosen_part(section, values)
-        for section in ("method", "selection", "dataset")
-    )
-    if not (method and selection and dataset):
-        return ""
-    if "dataset" in spec_form.ignored(values):  # that of the method's own options
-        searched = DATASETS.get(values.get("method.dataset", ""), "")
-        return " · ".join(filter(None, [_short(method.label), searched]))
-    data = spec_form.to_data(values)
-    by = dict.fromkeys(_short(label) for label in [method.label, *_beside(data)])
-    return f"{' + '.join(by)} · {name_of(team, data['dataset']).label}"
-
-
-def _beside(data: Mapping[str, Any]) -> list[str]:
-    """Return labels of what a search does beside its method: other rates, samples that
-    it chooses, rules that stop it, and a derivation that is not the method's."""
-    usual = spec_defaults(method=data["method"]["name"]).get("derivation", {})
-    found = []
-    if data["training"]["exchange"] != "off":
-        found.append(str(SearchSpec.title_of(["training", "exchange"])))
-    if data["selection"]["name"] != "full":
-        found.append(label_of("selection", data["selection"]["name"]))
-    acting = [rule for rule in data["stopping"] if rule.get("watch") != "true"]
-    found += [label_of("stopping", rule["name"]) for rule in acting]
-    if data["derivation"]["name"] != usual.get("name", "argmax"):
-        found.append(label_of("derivation", data["derivation"]["name"]))
-    return found
-
-
-def _short(label: str) -> str:
-    """Return a label's acronym in brackets, else what stands before a comma."""
-    _, _, acronym = label.removesuffix(")").rpartition("(")
-    if label.endswith(")") and " " not in acronym and acronym != acronym.lower():
-        return acronym
-    return label.partition(",")[0].strip()
 
 
 def _share_left(remaining: Mapping[Any, list[int]], sizes: Mapping[Any, int]) -> float:

@@ -127,24 +127,6 @@ def test_an_experiment_without_a_name_is_named_by_its_choices(member: Client) ->
     assert Experiment.objects.get().name == "DARTS + BDP · Digits"
 
 
-@pytest.mark.parametrize(
-    ("preset", "name"),
-    [
-        ("cpu-compare-ex-darts", "DARTS + EX"),
-        ("cpu-compare-ss-darts", "DARTS + SS"),
-        ("ex-t2-darts-es", "DARTS + DARTS-ES"),
-        ("ex-t2-darts-plus-sc2", "DARTS + DARTS+"),
-        ("method-enas", "ENAS"),  # its derivation is its own
-        ("cpu-late-stopping", "DARTS + SS"),  # its rules only watch
-    ],
-)
-def test_the_name_tells_searches_of_one_method_apart(
-    member: Client, preset: str, name: str
-) -> None:
-    html = unescape(member.get(NEW, {"preset": preset}).content.decode())
-    assert f'placeholder="{name} · CIFAR-10"' in html
-
-
 def test_the_spec_that_is_stored_is_the_preset(member: Client) -> None:
     member.post(NEW, filled())
     stored = Experiment.objects.get().spec
