@@ -1,8 +1,7 @@
-"""What a run may use, measured on a folder and a clock that are real."""
+"""What a run may use, measured on a real folder and by a clock that the test moves."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,35 @@ from searchjobs.states import State
 Outcome = Attempt.Outcome
 
 
+class Clock:
+    """A monotonic clock that stands until it is moved: a slow machine moves none."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(limits, "time", clock)
+    return clock
+
+
 def test_without_limits_nothing_is_exceeded(tmp_path: Path) -> None:
     watch = Limits(tmp_path)
     watch.allow(Allowance())
     assert watch.exceeded() is None
 
 
-def test_time_runs_out_and_may_be_prolonged(tmp_path: Path) -> None:
+def test_time_runs_out_and_may_be_prolonged(tmp_path: Path, clock: Clock) -> None:
     watch = Limits(tmp_path)
-    watch.allow(Allowance(max_hours=2.5, seconds_left=0.05))
+    watch.allow(Allowance(max_hours=2.5, seconds_left=50))
+    clock.seconds += 49
     assert watch.exceeded() is None
-    time.sleep(0.06)
+    clock.seconds += 1
     found = watch.exceeded()
     assert found is not None
     assert (found.state, found.outcome) == (State.FAILED, Outcome.TIME)
@@ -37,7 +54,7 @@ def test_time_runs_out_and_may_be_prolonged(tmp_path: Path) -> None:
 
 
 def test_files_are_measured_all_over_the_folder_and_not_at_every_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: Clock
 ) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "epoch-00001.pt").write_bytes(b"x" * 600)
@@ -45,8 +62,9 @@ def test_files_are_measured_all_over_the_folder_and_not_at_every_look(
     watch.allow(Allowance(most_bytes=1000))
     assert watch.exceeded() is None
     (tmp_path / "events.jsonl").write_bytes(b"x" * 600)
+    clock.seconds += 9
     assert watch.exceeded() is None, "it has just been measured"
-    monkeypatch.setattr(limits, "MEASURE_SECONDS", 0.0)
+    clock.seconds += 1
     found = watch.exceeded()
     assert found is not None
     assert (found.state, found.outcome) == (State.FAILED, Outcome.DISK)
@@ -54,20 +72,21 @@ def test_files_are_measured_all_over_the_folder_and_not_at_every_look(
 
 
 def test_an_engine_is_stalled_only_after_a_silence_that_was_watched(
-    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, settings: Any, clock: Clock
 ) -> None:
-    monkeypatch.setattr(limits, "LOOK_SECONDS", 0.4)
-    settings.NASWEB_STALL_SECONDS = 1
+    settings.NASWEB_STALL_SECONDS = 12
     watch = Limits(tmp_path)
     assert watch.exceeded() is None
-    time.sleep(1.1)
+    clock.seconds += 13
     assert watch.exceeded() is None, "nobody watched: this process may have slept"
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write("a word\n")
     assert watch.exceeded() is None
-    for _ in range(3):
-        time.sleep(0.45)
-        found = watch.exceeded()
+    for _ in range(2):
+        clock.seconds += 5
+        assert watch.exceeded() is None
+    clock.seconds += 2
+    found = watch.exceeded()
     assert found is not None
     assert (found.state, found.outcome) == (State.FAILED, Outcome.STALLED)
     settings.NASWEB_STALL_SECONDS = 0
