@@ -41,7 +41,7 @@ def team_hours(hours: Mapping[str, float], empty: str) -> Figure:
             "type": "bar",
             "x": teams,
             "y": list(hours.values()),
-            "text": [_hours(value) for value in hours.values()],
+            "text": [hours_words(value) for value in hours.values()],
             "textposition": "outside",
             "textfont": {"color": MUTED, "size": 11},
             "cliponaxis": False,
@@ -49,7 +49,7 @@ def team_hours(hours: Mapping[str, float], empty: str) -> Figure:
             "marker": {
                 "color": [GROUPS[place % len(GROUPS)] for place in range(len(teams))]
             },
-            "hovertemplate": "%{x}: %{y:,.1f} h<extra></extra>",
+            "hovertemplate": "%{x}: %{text}<extra></extra>",
         }
     ]
     top = max(hours.values(), default=0.0)
@@ -62,7 +62,10 @@ def team_hours(hours: Mapping[str, float], empty: str) -> Figure:
     return figure(data if teams else [], shape, "" if teams else empty)
 
 
-def _hours(value: float) -> str:
+def hours_words(value: float) -> str:
+    """Write hours of devices: ``212 h``, ``3.1 h``, below a tenth the minutes."""
+    if 0 < value < 1 / 60:
+        return "under 1 min"
     if 0 < value < 0.1:
         return f"{60 * value:.0f} min"
     return f"{value:,.0f} h" if value >= 10 else f"{value:.1f} h"

@@ -11,6 +11,7 @@ from typing import Any
 from django import template
 from django.utils import timezone
 
+from nasweb.figures.devices import hours_words
 from nasweb.figures.theme import operation_style
 from nasweb.runs import words
 from searchjobs import benchmark
@@ -20,6 +21,7 @@ register = template.Library()
 #: Columns of the papers' tables that hold accuracies: ``CIFAR-10 test``.
 _ACCURACY = re.compile(r"\b(valid|test)\b")
 register.filter("duration", words.duration)
+register.filter("hours", hours_words)
 
 
 @register.filter

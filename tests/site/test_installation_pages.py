@@ -72,6 +72,7 @@ def test_the_usage_page_tells_hours_by_team(admin: Client, run: Run) -> None:
     answer = admin.get("/installation/usage/")
     assert answer.context["totals"]["cuda"]["Digits"] == pytest.approx(3)
     assert answer.context["days"] == 7
+    assert "<strong>3.0 h</strong>" in answer.content.decode()
     for days in ("0", "many", "99999"):
         assert admin.get(f"/installation/usage/?days={days}").status_code == 200
 

@@ -26,8 +26,9 @@ def test_each_team_has_a_bar_of_its_own_colour_with_its_hours_above() -> None:
 
 
 def test_hours_that_are_less_than_a_tenth_are_told_in_minutes() -> None:
-    (bars,) = team_hours({"Vision": 0.05, "Edge": 0.0}, "nothing")["data"]
-    assert bars["text"] == ["3 min", "0.0 h"]
+    used = {"Vision": 0.05, "Speech": 0.01, "Edge": 0.0}
+    (bars,) = team_hours(used, "nothing")["data"]
+    assert bars["text"] == ["3 min", "under 1 min", "0.0 h"]
 
 
 def test_without_hours_the_chart_is_its_sentence() -> None:
