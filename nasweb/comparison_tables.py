@@ -91,8 +91,9 @@ def _table(
         Column("collapsed", "collapsed", digits=0),
     ]
     if loaded:
+        names = benchmark.DATASETS
         columns += [
-            Column(f"{d}_{s}", f"{benchmark.DATASETS[d]} {s}") for d, s in splits
+            Column(f"{d}_{s}", f"{names[d]} {s}", over=names[d]) for d, s in splits
         ]
     rows: list[list[Value]] = []
     alarms = set()

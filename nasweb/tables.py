@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Literal
 
 from django.http import HttpResponse, JsonResponse
@@ -37,12 +38,22 @@ class Column:
     """A column: ``key`` names it in files, ``title`` for people.
 
     ``signed`` writes a plus before what is above zero; ``p`` writes a p value.
+    ``over`` is how the title begins in several neighbours: a page writes it once, above
+    all of them.
     """
 
     key: str
     title: str
     kind: Kind = "number"
     digits: int = 2
+    over: str = ""
+
+    @property
+    def under(self) -> str:
+        """The title without what stands above it; a line never begins with a per cent
+        sign."""
+        title = self.title.removeprefix(self.over).lstrip()
+        return title.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,14 @@ class Table:
     hints: Mapping[tuple[int, str], str] = field(default_factory=dict)
     swatches: Sequence[int] = ()
     alarms: Collection[tuple[int, str]] = ()
+
+    @property
+    def over(self) -> list[tuple[str, int]]:
+        """What stands above the titles, and over how many columns; empty if nothing
+        does."""
+        spans = groupby(column.over for column in self.columns)
+        found = [(text, len(list(columns))) for text, columns in spans]
+        return found if any(text for text, _ in found) else []
 
     @property
     def shown(self) -> list[dict[str, Any]]:

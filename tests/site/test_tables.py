@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from django.template.loader import render_to_string
 
 from nasweb.comparison import Spread
 from nasweb.tables import Column, Table, as_latex, escape, respond
@@ -119,3 +120,30 @@ def test_an_alarm_sets_off_its_cell_alone() -> None:
     table = replace(TABLE, alarms={(1, "value")})
     alarmed = [[cell.alarm for cell in row["cells"]] for row in table.shown]
     assert alarmed == [[False] * 5, [False, False, True, False, False], [False] * 5]
+
+
+def test_what_neighbours_have_in_common_stands_once_above_them() -> None:
+    columns = [
+        Column("group", "group", "words"),
+        Column("a", "CIFAR-10 valid", over="CIFAR-10"),
+        Column("b", "CIFAR-10 test", over="CIFAR-10"),
+        Column("c", "CIFAR-100 test", over="CIFAR-100"),
+    ]
+    table = Table("t", "T", "", columns, [["x", 1.0, 2.0, 3.0]])
+    assert table.over == [("", 1), ("CIFAR-10", 2), ("CIFAR-100", 1)]
+    assert [column.under for column in columns] == ["group", "valid", "test", "test"]
+    html = render_to_string("tables/_table.html", {"table": table})
+    assert '<th scope="colgroup" colspan="2" class="group">CIFAR-10</th>' in html
+    assert '<th scope="col" class="num">valid</th>' in html
+    assert "CIFAR-10 valid & CIFAR-10 test" in as_latex(table)
+
+
+def test_a_per_cent_sign_stays_on_the_line_of_its_words() -> None:
+    assert Column("a", "supernet, V %").under == "supernet, V\N{NO-BREAK SPACE}%"
+
+
+def test_a_table_whose_columns_share_nothing_has_one_row_of_titles() -> None:
+    table = Table("t", "T", "", [Column("a", "A"), Column("b", "B")], [[1.0, 2.0]])
+    assert table.over == []
+    html = render_to_string("tables/_table.html", {"table": table})
+    assert html.count("<tr>") == 2
