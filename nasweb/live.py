@@ -41,7 +41,7 @@ from searchjobs.models import Run
 
 from . import access
 from .metrics import STREAMS
-from .runs.charts import epoch_messages
+from .runs.charts import at_the_end, epoch_messages
 from .runs.status import status
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def look(run: int, after: int) -> News:
     """Read state and later epochs; the state first, so that a state of the end
     means that every epoch is among the epochs."""
     row = Run.objects.select_related("job__queue", "job__worker").get(pk=run)
-    state = status(row)
+    state = status(row) | at_the_end(row)
     return News(epoch_messages(row, after), state)
 
 

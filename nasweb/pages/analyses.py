@@ -210,8 +210,7 @@ def _sides(runs: Sequence[Run]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     maps: dict[str, Any] = {}
     sides = []
     for side, run in zip(("alpha-a", "alpha-b"), runs, strict=True):
-        newest = rows.read(run, run.epoch - 1) if run.epoch else []
-        setting, point = setting_of(run), newest[-1] if newest else None
+        setting, point = setting_of(run), rows.newest(run)
         maps[side] = alpha.heatmap(
             point, setting.edges, setting.operations, waiting=setting.waiting
         )

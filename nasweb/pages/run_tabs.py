@@ -41,8 +41,7 @@ def render_plain_tab(
     template: str = "",
 ) -> HttpResponse:
     """Render a tab that shows no epochs; the tiles need the newest one only."""
-    newest = rows.read(run, run.epoch - 1) if run.epoch else []
-    point = newest[-1] if newest else None
+    point = rows.newest(run)
     return render_tab(request, run, setting_of(run), point, tab, context, template)
 
 

@@ -28,7 +28,13 @@ from nasweb.parts import label_of, part_of
 from nasweb.runs import found as architectures
 from nasweb.runs import points as rows
 from nasweb.runs import table_search
-from nasweb.runs.charts import charts, drawing, epoch_messages, method_charts
+from nasweb.runs.charts import (
+    at_the_end,
+    charts,
+    drawing,
+    epoch_messages,
+    method_charts,
+)
 from nasweb.runs.files import attachment, groups
 from nasweb.runs.opening import opening
 from nasweb.runs.setting import Setting, setting_of
@@ -216,7 +222,7 @@ def environment(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def epochs(request: HttpRequest, uuid: UUID) -> JsonResponse:
     """The epochs after ``?after=`` and the state: the fallback of the stream."""
     run = access.run_or_404(request, uuid)
-    state = status(run)
+    state = status(run) | at_the_end(run)
     after = epoch_number(request.GET.get("after", ""))
     found = epoch_messages(run, after, MOST_EPOCHS)
     response = JsonResponse({"epochs": found, "state": state})

@@ -138,6 +138,17 @@ def tiles_of(run: Run, setting: Setting, point: Point | None) -> list[Tile]:
     )
 
 
+def at_the_end(run: Run) -> dict[str, Any]:
+    """Return the tiles and the warning of a run that has ended, empty before: what it
+    gave and has cost as a whole, which those of its last epoch could not tell."""
+    if run.job.state not in TERMINAL:
+        return {}
+    return {
+        "tiles": tiles_of(run, setting_of(run), rows.newest(run)),
+        "alert": asdict(local_optimum.alert(run)),
+    }
+
+
 def epoch_messages(
     run: Run, after: int, most: int | None = None
 ) -> list[dict[str, Any]]:

@@ -74,6 +74,12 @@ def read(run: Run, after: int = 0) -> list[Point]:
     return points
 
 
+def newest(run: Run) -> Point | None:
+    """Return the newest epoch of a run, None before its first."""
+    found = read(run, run.epoch - 1) if run.epoch else []
+    return found[-1] if found else None
+
+
 def chosen(run: Run) -> dict[str, int]:
     """Return the samples of each set that was chosen before the first epoch; empty
     once that has ended, because it is told with the epoch then."""

@@ -269,6 +269,8 @@
     }
     if (state.terminal) {
       way = "the run has ended";
+      state.tiles.forEach(showTile);
+      showAlert(state.alert);
     }
   }
 

@@ -131,7 +131,11 @@ def test_a_search_is_launched_watched_live_and_a_second_one_cancelled(
     state = page.locator('[data-live="label"]')
     expect(state).to_have_text("succeeded", timeout=EPOCHS * EPOCH_SECONDS * 1000)
     assert points(page, "accuracy") == EPOCHS
+    head = page.locator("[data-tile]").all_inner_texts()
+    assert not any("so far" in tile for tile in head), "what it cost as a whole"
     assert page.evaluate("window.marker") == "the page of the launch"
+    page.reload()
+    assert page.locator("[data-tile]").all_inner_texts() == head
 
     # A second run, cancelled while it runs.
     page.get_by_role("link", name="Clone").click()

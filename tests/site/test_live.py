@@ -238,7 +238,11 @@ def test_the_end_of_the_job_ends_the_stream(run: Run, user: User) -> None:
         async with opened(run, user, "?after=3") as events:
             await first(events, "state")
             await live.from_rows(finish)
-            assert (await first(events, "state"))["data"]["terminal"] is True
+            told = (await first(events, "state"))["data"]
+            assert told["terminal"] is True
+            labels = {tile["key"]: tile["label"] for tile in told["tiles"]}
+            assert labels["cost"] == "Search cost", "as a whole, no longer so far"
+            assert set(told["alert"]) == {"words", "tone"}
             assert (await anext(events))["event"] == "end"
             assert await anext(events, None) is None
         assert live.hub().channels == {}
