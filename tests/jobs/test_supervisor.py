@@ -241,7 +241,7 @@ def test_a_supervisor_that_lost_its_lease_stops_its_engine_and_writes_no_more(
     (job,) = launched(epochs=LONG)
     with supervised(claimed(slot)) as thread:
         wait_until(lambda: epochs_of(job), seconds=60, what="an epoch")
-        with transaction.atomic():  # or the supervisor may renew it in between
+        with transaction.atomic():  # in between the supervisor may lock or renew it
             Job.objects.filter(pk=job.pk).update(lease_expires="2020-01-01T00:00Z")
             assert release_expired() == 1
         recorded = len(epochs_of(job))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from html import unescape
 from typing import Any
 
@@ -17,7 +18,7 @@ from nasweb.figures.magnitudes import magnitudes
 from nasweb.runs import found
 from nasweb.runs.points import result
 from nasweb.runs.status import status
-from searchjobs.models import Architecture, EpochRecord, Queue, Run, Team
+from searchjobs.models import Architecture, EpochRecord, Job, Queue, Run, Team
 from tests.site.factories import import_table, make_run
 
 ClientFor = Callable[[User], Client]
@@ -253,6 +254,22 @@ def test_a_run_that_went_back_opens_at_the_epoch_of_its_result(
     strength = max(record.strengths["cell"][0])
     edges = html[html.index("title-edges") :]
     assert f"{strength:.3f}" in edges[: edges.index("2←0")]
+
+
+@pytest.mark.django_db
+def test_who_watched_a_run_to_its_end_is_told_what_a_reload_shows(
+    run: Run, user: User, client_for: ClientFor
+) -> None:
+    import_table({THREE: 94.1})
+    client = client_for(user)
+    page = client.get(f"/runs/{run.uuid}/")
+    state = client.get(f"/runs/{run.uuid}/epochs/?after=8").json()["state"]
+    assert state["tiles"] == page.context["tiles"]
+    assert state["alert"] == asdict(page.context["alert"])
+    assert state["tiles"][0]["label"].startswith("Result")
+    Job.objects.filter(pk=run.job_id).update(state="running")
+    state = client.get(f"/runs/{run.uuid}/epochs/?after=8").json()["state"]
+    assert not {"tiles", "alert"} & state.keys()
 
 
 @pytest.mark.django_db
